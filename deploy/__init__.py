@@ -1,0 +1,1 @@
+"""How Atelier is run."""

@@ -1,0 +1,142 @@
+"""Where everything lies on one machine: the data folder, sockets, ports and secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import socket
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kit.identity import create_key, publish_keys
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("accounts", "works", "templates", "jobs")
+SIGNERS = (*SERVICES, "worker", "inference", "gateway")
+_PORTS = (
+    "gateway",
+    "nats",
+    "nats_monitor",
+    "s3",
+    "s3_grpc",
+    "master",
+    "master_grpc",
+    "volume",
+    "volume_grpc",
+    "filer",
+    "filer_grpc",
+    "triton_http",
+    "triton_grpc",
+    "triton_metrics",
+)
+_GATEWAY_PORT = 8080
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The places of one installation.
+
+    Attributes:
+        data: The one folder that holds everything that must survive.
+        run: A short path for sockets (a socket's path has at most 107 bytes).
+        ports: Loopback ports by name.
+        secrets: Passwords by name.
+    """
+
+    data: Path
+    run: Path
+    ports: dict[str, int]
+    secrets: dict[str, str] = field(repr=False)
+
+    @property
+    def keys(self) -> Path:
+        """Folder of the signing keys."""
+        return self.data / "keys"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of one log per process."""
+        return self.data / "logs"
+
+    def socket(self, service: str) -> str:
+        """The gRPC address of a service."""
+        return f"unix:{self.run}/{service}.sock"
+
+    def address(self, port: str) -> str:
+        """The loopback address of a port by name."""
+        return f"127.0.0.1:{self.ports[port]}"
+
+    @property
+    def gateway_url(self) -> str:
+        """Where the API is."""
+        return f"http://{self.address('gateway')}"
+
+    def database_url(self, role: str) -> str:
+        """The address of the database for a role."""
+        password = self.secrets[f"database:{role}"]
+        return f"postgresql://{role}:{password}@/atelier?host={self.run}/pg"
+
+
+def prepare(data: Path) -> Layout:
+    """Makes the data folder or reads it, and chooses ports; those of the last run where free."""
+    data = data.resolve()
+    for folder in (data, data / "keys", data / "logs", data / "nats", data / "s3"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (data / "keys").chmod(0o700)
+    for signer in SIGNERS:
+        create_key(data / "keys", signer)
+    publish_keys(data / "keys")
+    tag = hashlib.sha256(str(data).encode()).hexdigest()[:10]
+    run = Path(tempfile.gettempdir()) / f"atelier-{tag}"
+    run.mkdir(exist_ok=True)
+    (run / "pg").mkdir(exist_ok=True)
+    return Layout(data, run, _choose_ports(data / "ports.json"), _secrets(data / "secrets.json"))
+
+
+def _secrets(path: Path) -> dict[str, str]:
+    if path.exists():
+        kept: dict[str, str] = json.loads(path.read_text())
+        return kept
+    roles = ["postgres", *SERVICES, *(f"{service}_owner" for service in SERVICES)]
+    made = {f"database:{role}": secrets.token_urlsafe(24) for role in roles}
+    made |= {"s3:access": secrets.token_hex(10), "s3:secret": secrets.token_urlsafe(30)}
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(made, indent=1))
+    return made
+
+
+def _choose_ports(path: Path) -> dict[str, int]:
+    wanted: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    wanted.setdefault("gateway", int(os.environ.get("ATELIER_HTTP_PORT", _GATEWAY_PORT)))
+    held, chosen = [], {}
+    try:
+        for name in _PORTS:
+            listener = _listen(wanted.get(name, 0))
+            held.append(listener)
+            chosen[name] = listener.getsockname()[1]
+    finally:
+        for listener in held:
+            listener.close()
+    path.write_text(json.dumps(chosen, indent=1))
+    return chosen
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.bind(("127.0.0.1", 0))
+    return listener
+
+
+def environment_bin(name: str) -> Path:
+    """Returns the bin folder of an environment of this repository, .venv or .venv-models."""
+    if name == ".venv":
+        return Path(sys.executable).parent
+    return ROOT / name / "bin"

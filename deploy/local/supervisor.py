@@ -1,0 +1,201 @@
+"""Starts parts in order, keeps them running, and ends them all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Self
+
+log = logging.getLogger(__name__)
+
+LAUNCHER = Path(__file__).parent / "launcher.py"
+BACKOFF_SECONDS = (0.1, 0.5, 1, 2, 5, 10)
+HEALTHY_AFTER_SECONDS = 30.0
+PROBE_SECONDS = 0.05
+STOP_SECONDS = 20.0
+LOG_BYTES_MAX = 20 << 20
+INHERITED = ("HOME", "LANG", "TMPDIR")
+
+Probe = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process of the installation.
+
+    Attributes:
+        name: Its name, also of its log.
+        command: Program and arguments.
+        probe: Whether it is ready; asked again and again after each start.
+        environment: Its variables, beside a few of ours.
+        after: Parts that must be ready before it is started the first time.
+        uid: The user to run it as; -1: the same.
+        ready_seconds: How long it may take to be ready.
+    """
+
+    name: str
+    command: Sequence[str]
+    probe: Probe
+    environment: Mapping[str, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    uid: int = -1
+    ready_seconds: float = 60.0
+
+
+class PartFailed(RuntimeError):
+    """A part did not become ready."""
+
+
+class Supervisor:
+    """Runs parts until it is left; no process outlives it, even if it is killed.
+
+    Every part is started by a launcher that holds the reading end of a pipe from here and ends its
+    process group when the pipe closes.
+    """
+
+    def __init__(self, logs: Path, on_ready: Callable[[str, float], None] | None = None) -> None:
+        self._logs = logs
+        self._on_ready = on_ready
+        self._ready: dict[str, asyncio.Event] = {}
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._paused: set[str] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
+
+    async def __aenter__(self) -> Self:
+        self._reading, self._writing = os.pipe()
+        os.set_inheritable(self._reading, True)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._stopping = True
+        for name in reversed(list(self._tasks)):
+            await self._end(name)
+        os.close(self._writing)
+        os.close(self._reading)
+
+    async def start(self, parts: Sequence[Part]) -> None:
+        """Starts parts, each after those that it names, and waits until all are ready.
+
+        Raises:
+            PartFailed: One was not ready in time; the message shows the end of its log.
+        """
+        for part in parts:
+            self._ready[part.name] = asyncio.Event()
+        starts = [asyncio.create_task(self._start(part)) for part in parts]
+        try:
+            await asyncio.gather(*starts)
+        finally:
+            for start in starts:
+                start.cancel()
+
+    async def _start(self, part: Part) -> None:
+        for name in part.after:
+            await self._ready[name].wait()
+        began = asyncio.get_running_loop().time()
+        self._tasks[part.name] = asyncio.create_task(self._keep(part), name=part.name)
+        try:
+            async with asyncio.timeout(part.ready_seconds):
+                await self._ready[part.name].wait()
+        except TimeoutError:
+            waited = f"{part.name} was not ready after {part.ready_seconds:.0f} s"
+            raise PartFailed(f"{waited}\n{self._tail(part.name)}") from None
+        if self._on_ready:
+            self._on_ready(part.name, asyncio.get_running_loop().time() - began)
+
+    def pid(self, name: str) -> int:
+        """Returns the process id of a part itself, below its launcher."""
+        launcher = self._processes[name].pid
+        children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+        return int(children[0])
+
+    async def kill(self, name: str) -> None:
+        """Kills a part with SIGKILL; it is started again as after any crash."""
+        self._ready[name].clear()
+        os.kill(self.pid(name), signal.SIGKILL)
+
+    async def wait_ready(self, name: str, seconds: float = 60.0) -> None:
+        """Waits until a part is ready again."""
+        async with asyncio.timeout(seconds):
+            await self._ready[name].wait()
+
+    async def stop(self, name: str) -> None:
+        """Ends one part and does not start it again until :meth:`start` is called with it."""
+        await self._end(name)
+
+    async def _keep(self, part: Part) -> None:
+        failures = 0
+        while not self._stopping:
+            began = asyncio.get_running_loop().time()
+            with self._open_log(part.name) as output:
+                process = await self._spawn(part, output)
+                self._processes[part.name] = process
+                watch = asyncio.create_task(self._watch(part))
+                status = await process.wait()
+                watch.cancel()
+            self._ready[part.name].clear()
+            if self._stopping:
+                return
+            lived = asyncio.get_running_loop().time() - began
+            failures = 0 if lived > HEALTHY_AFTER_SECONDS else failures + 1
+            delay = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+            log.warning("%s ended with %s; again in %.1f s", part.name, status, delay)
+            await asyncio.sleep(delay)
+
+    async def _spawn(self, part: Part, output: BinaryIO) -> asyncio.subprocess.Process:
+        inherited = {
+            key: os.environ[key] for key in ("HOME", "LANG", "TMPDIR") if key in os.environ
+        }
+        environment = {"PATH": os.defpath, **inherited, **part.environment}
+        launcher = [sys.executable, "-S", "-E", str(LAUNCHER), str(self._reading), str(part.uid)]
+        return await asyncio.create_subprocess_exec(
+            *launcher,
+            *part.command,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=(self._reading,),
+            start_new_session=True,
+        )
+
+    async def _watch(self, part: Part) -> None:
+        """Asks a fresh process until it is ready."""
+        while not self._ready[part.name].is_set():
+            with suppress(Exception):
+                if await part.probe():
+                    self._ready[part.name].set()
+                    return
+            await asyncio.sleep(PROBE_SECONDS)
+
+    async def _end(self, name: str) -> None:
+        task = self._tasks.pop(name, None)
+        process = self._processes.get(name)
+        if task is None:
+            return
+        if process is not None and process.returncode is None:
+            process.terminate()
+            task_done, _ = await asyncio.wait([task], timeout=None if self._stopping else 0)
+            if not task_done:
+                await process.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    def _open_log(self, name: str) -> BinaryIO:
+        path = self._logs / f"{name}.log"
+        if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
+            path.replace(path.with_suffix(".log.1"))
+        return path.open("ab")
+
+    def _tail(self, name: str, lines: int = 15) -> str:
+        path = self._logs / f"{name}.log"
+        if not path.exists():
+            return ""
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])

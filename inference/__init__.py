@@ -1,0 +1,1 @@
+"""The GPUs: models behind one gRPC service."""

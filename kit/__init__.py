@@ -1,0 +1,1 @@
+"""The floor that every process stands on: settings, RPC, database, events, objects, telemetry."""

@@ -1,0 +1,134 @@
+"""Objects in S3: bytes travel between clients and storage by presigned requests, not through us."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import hashlib
+import io
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import urllib3
+from minio import Minio
+from minio.datatypes import PostPolicy
+
+from kit.config import BlobSettings
+
+CONNECT_SECONDS = 5
+READ_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What was written.
+
+    Attributes:
+        key: The object's key.
+        size_bytes: Its size.
+        sha256: Of its bytes, in hex.
+    """
+
+    key: str
+    size_bytes: int
+    sha256: str
+
+
+def _client(endpoint: str, settings: BlobSettings) -> Minio:
+    parts = urlsplit(endpoint)
+    pool = urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+        retries=urllib3.Retry(total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
+        maxsize=16,
+    )
+    return Minio(
+        parts.netloc,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key,
+        region=settings.s3_region,
+        secure=parts.scheme == "https",
+        http_client=pool,
+    )
+
+
+class Blobs:
+    """One bucket. The client is synchronous, so that its calls run in threads."""
+
+    def __init__(self, settings: BlobSettings) -> None:
+        self.bucket = settings.s3_bucket
+        self._client = _client(settings.s3_endpoint, settings)
+        # Presigning is arithmetic on the address that the caller of the URL will use.
+        self._public = _client(settings.s3_public_endpoint or settings.s3_endpoint, settings)
+
+    async def ensure_bucket(self) -> None:
+        """Makes the bucket unless it exists."""
+
+        def ensure() -> None:
+            if not self._client.bucket_exists(bucket_name=self.bucket):
+                self._client.make_bucket(bucket_name=self.bucket)
+
+        await asyncio.to_thread(ensure)
+
+    async def put(self, key: str, data: bytes, content_type: str) -> Stored:
+        """Writes an object whole."""
+
+        def put() -> None:
+            self._client.put_object(
+                bucket_name=self.bucket,
+                object_name=key,
+                data=io.BytesIO(data),
+                length=len(data),
+                content_type=content_type,
+            )
+
+        await asyncio.to_thread(put)
+        return Stored(key, len(data), hashlib.sha256(data).hexdigest())
+
+    async def get(self, key: str) -> bytes:
+        """Reads an object whole."""
+
+        def get() -> bytes:
+            response = self._client.get_object(bucket_name=self.bucket, object_name=key)
+            try:
+                return bytes(response.read())
+            finally:
+                response.close()
+                response.release_conn()
+
+        return await asyncio.to_thread(get)
+
+    async def delete(self, key: str) -> None:
+        """Removes an object; a missing one is no error."""
+        await asyncio.to_thread(
+            self._client.remove_object, bucket_name=self.bucket, object_name=key
+        )
+
+    def presign_get(self, key: str, expires: dt.timedelta, *, file_name: str = "") -> str:
+        """Returns an address for GET; with ``file_name`` browsers save under that name."""
+        headers: dict[str, str | list[str] | tuple[str]] = {}
+        if file_name:
+            headers["response-content-disposition"] = f'attachment; filename="{file_name}"'
+        return self._public.get_presigned_url(
+            method="GET",
+            bucket_name=self.bucket,
+            object_name=key,
+            expires=expires,
+            response_headers=headers or None,
+        )
+
+    def presign_put(self, key: str, expires: dt.timedelta) -> str:
+        """Returns an address for PUT, which limits neither size nor type: for trusted callers."""
+        return self._public.presigned_put_object(
+            bucket_name=self.bucket, object_name=key, expires=expires
+        )
+
+    def presign_post(
+        self, key: str, content_type: str, size_bytes_max: int, expires: dt.timedelta
+    ) -> dict[str, str]:
+        """Returns the form fields of a POST upload whose size and type the storage enforces."""
+        policy = PostPolicy(bucket_name=self.bucket, expiration=dt.datetime.now(dt.UTC) + expires)
+        policy.add_equals_condition("key", key)
+        policy.add_equals_condition("Content-Type", content_type)
+        policy.add_content_length_range_condition(1, size_bytes_max)
+        fields: dict[str, str] = self._public.presigned_post_policy(policy)
+        return {**fields, "key": key, "Content-Type": content_type}

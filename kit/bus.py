@@ -1,0 +1,152 @@
+"""NATS: events through JetStream, and doorbells that may be lost.
+
+PostgreSQL is the truth. An event is stored by the broker before it is acknowledged
+(``sync_interval: always``) and takes effect once, through the inbox of whoever consumes it. A
+doorbell only says "look now"; everybody who waits for one also looks by himself from time to time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import ConsumerConfig, RetentionPolicy, StreamConfig
+from nats.js.errors import NotFoundError
+
+log = logging.getLogger(__name__)
+
+STREAM = "EVENTS"
+STREAM_SUBJECTS = ["evt.>"]
+STREAM_BYTES_MAX = 1 << 30
+KEPT_SECONDS = 30 * 86_400
+DUPLICATE_WINDOW_SECONDS = 120
+PUBLISH_SECONDS = 5.0
+ACK_WAIT_SECONDS = 30
+FETCH_MAX = 64
+FETCH_SECONDS = 5.0
+
+
+class Bus:
+    """A connection to NATS that comes back by itself.
+
+    Attributes:
+        stream: The stream that carries every event.
+    """
+
+    stream = STREAM
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url = url
+        self._name = name
+        self._client = Client()
+
+    async def __aenter__(self) -> Self:
+        await self._client.connect(
+            self._url,
+            name=self._name,
+            # The defaults notice a frozen broker after minutes; these after seconds.
+            ping_interval=5,
+            max_outstanding_pings=2,
+            reconnect_time_wait=1,
+            max_reconnect_attempts=-1,
+            connect_timeout=5,
+            error_cb=_ignore_while_reconnecting,
+        )
+        self._js = self._client.jetstream(timeout=PUBLISH_SECONDS)
+        await self._ensure_stream()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._client.close()
+
+    async def _ensure_stream(self) -> None:
+        config = StreamConfig(
+            name=STREAM,
+            subjects=STREAM_SUBJECTS,
+            retention=RetentionPolicy.LIMITS,
+            max_age=KEPT_SECONDS,
+            max_bytes=STREAM_BYTES_MAX,
+            duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        )
+        await self._js.add_stream(config)
+
+    async def publish(
+        self, subject: str, payload: bytes, event_id: str, headers: Mapping[str, str]
+    ) -> int:
+        """Sends one event and returns its sequence once the broker has stored it."""
+        ack = await self._js.publish(subject, payload, headers={**headers, "Nats-Msg-Id": event_id})
+        return int(ack.seq)
+
+    async def last_sequence(self) -> int:
+        """Returns the stream's newest sequence, making the stream where it is gone."""
+        try:
+            info = await self._js.stream_info(STREAM)
+        except NotFoundError:
+            await self._ensure_stream()
+            return 0
+        return int(info.state.last_seq)
+
+    async def ring(self, subject: str, payload: bytes = b"") -> None:
+        """Rings a doorbell; it may be lost, and nothing is raised where the broker is away."""
+        try:
+            await self._client.publish(subject, payload)
+        except (nats.errors.Error, OSError):
+            log.debug("doorbell lost", extra={"subject": subject})
+
+    @asynccontextmanager
+    async def listen(
+        self, subject: str, on_ring: Callable[[str, bytes], None]
+    ) -> AsyncIterator[None]:
+        """Calls ``on_ring(subject, payload)`` for every doorbell on ``subject``."""
+
+        async def received(message: Msg) -> None:
+            on_ring(message.subject, message.data)
+
+        subscription = await self._client.subscribe(subject, cb=received)
+        try:
+            yield
+        finally:
+            if self._client.is_connected:
+                await subscription.unsubscribe()
+
+    async def consume(
+        self,
+        durable: str,
+        subjects: list[str],
+        handle: Callable[[Msg], Awaitable[None]],
+    ) -> None:
+        """Hands every event to ``handle`` until cancelled; one that raises comes again later."""
+        while True:
+            try:
+                await self._consume(durable, subjects, handle)
+            except (nats.errors.Error, NotFoundError, OSError) as error:
+                log.warning("consumer waits for the bus", extra={"error": repr(error)})
+                await asyncio.sleep(0.5)
+
+    async def _consume(
+        self, durable: str, subjects: list[str], handle: Callable[[Msg], Awaitable[None]]
+    ) -> None:
+        await self._ensure_stream()
+        config = ConsumerConfig(
+            durable_name=durable, filter_subjects=subjects, ack_wait=ACK_WAIT_SECONDS
+        )
+        await self._js.add_consumer(STREAM, config)
+        subscription = await self._js.pull_subscribe_bind(durable, STREAM)
+        while True:
+            try:
+                messages = await subscription.fetch(FETCH_MAX, timeout=FETCH_SECONDS)
+            except TimeoutError:
+                await subscription.consumer_info()  # raises where the broker lost the consumer
+                continue
+            for message in messages:
+                await handle(message)
+
+
+async def _ignore_while_reconnecting(error: Exception) -> Any:
+    log.debug("bus", extra={"error": repr(error)})

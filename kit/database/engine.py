@@ -1,0 +1,134 @@
+"""The engine of a process: transactions in the name of an identity, with bounded retry."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Concatenate, ParamSpec, Self, TypeVar
+from urllib.parse import urlsplit
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from kit.database.session import ReadSession, Session
+from kit.errors import Unavailable
+from kit.identity import Identity, Kind
+
+ATTEMPTS_MAX = 4
+STATEMENT_SECONDS_MAX = 20
+# Serialization failure, deadlock, lock not available: the transaction left nothing behind.
+_RETRYABLE = {"40001", "40P01", "55P03"}
+_AWAY = "the database cannot be reached"
+_SET_USER = "SELECT set_config('app.user_id', :user, true)"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Database:
+    """One asyncpg pool under the serving role of one service.
+
+    Attributes:
+        role: The serving role; users' transactions run under it and its row-level security. The
+            house's own run under ``<role>_system``.
+        published: Set after every commit that wrote an event; the relay waits for it.
+    """
+
+    def __init__(self, url: str, pool_size: int) -> None:
+        self.role = urlsplit(url).username or ""
+        self.published = asyncio.Event()
+        self._engine = create_async_engine(
+            url.replace("postgresql://", "postgresql+asyncpg://", 1),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            connect_args={
+                "timeout": 10,
+                "command_timeout": STATEMENT_SECONDS_MAX,
+                "server_settings": {"application_name": self.role},
+            },
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def transaction(self, identity: Identity) -> AsyncIterator[Session]:
+        """Opens a transaction that commits when the block ends and rolls back when it raises."""
+        async with self._engine.begin() as connection:
+            await self._assume(connection, identity)
+            session = Session(connection)
+            yield session
+        if session.has_published:
+            self.published.set()
+
+    async def write(
+        self,
+        identity: Identity,
+        use_case: Callable[Concatenate[Session, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Runs a use case in one transaction, again where the database asks for it.
+
+        Raises:
+            Unavailable: The database cannot be reached, or conflicts did not end.
+        """
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                async with self.transaction(identity) as session:
+                    return await use_case(session, *args, **kwargs)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in _RETRYABLE:
+                    raise
+                if attempt == ATTEMPTS_MAX:
+                    raise Unavailable(
+                        "too many conflicts; try again", retry_after_seconds=1
+                    ) from error
+            except OSError as error:
+                raise Unavailable(
+                    "the database cannot be reached", retry_after_seconds=1
+                ) from error
+            await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
+        raise AssertionError("unreachable")
+
+    async def read(
+        self,
+        identity: Identity,
+        query: Callable[Concatenate[ReadSession, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Runs a query in one read-only transaction.
+
+        Raises:
+            Unavailable: The database cannot be reached.
+        """
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(text("SET TRANSACTION READ ONLY"))
+                await self._assume(connection, identity)
+                return await query(ReadSession(connection), *args, **kwargs)
+        except OSError as error:
+            raise Unavailable(_AWAY, retry_after_seconds=1) from error
+
+    async def ping(self) -> None:
+        """Raises where the database cannot be reached."""
+        async with self._engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def _assume(self, connection: AsyncConnection, identity: Identity) -> None:
+        if identity.kind is Kind.SERVICE:
+            await connection.execute(text(f"SET LOCAL ROLE {self.role}_system"))
+            return
+        user = str(identity.user_id or "")
+        await connection.execute(
+            text("SELECT set_config('app.user_id', :user, true)"), {"user": user}
+        )

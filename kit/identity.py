@@ -1,0 +1,202 @@
+"""Who calls: identities, and the signed tokens that carry them between processes.
+
+Users hold access tokens issued by accounts; services sign tokens of their own for each callee
+(audience = callee, 5 minutes), naming on whose behalf they call. Both are JWTs signed with Ed25519
+(RFC 8037) and verified against one published key set, whose key ids begin with their issuer.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import json
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from kit.errors import Unauthenticated
+
+USER_AUDIENCE = "atelier"
+USER_ISSUER = "accounts"
+SERVICE_TOKEN_SECONDS = 300
+CLOCK_SKEW_SECONDS = 30
+_ALGORITHMS = ["EdDSA"]
+
+
+class Kind(enum.IntEnum):
+    """Callers by privilege; a service stands apart."""
+
+    NOBODY = 1
+    GUEST = 2
+    MEMBER = 3
+    ADMINISTRATOR = 4
+    SERVICE = 5
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A verified caller.
+
+    Attributes:
+        kind: What the caller is.
+        user_id: The user, or for a service the user on whose behalf it calls, if any.
+        service: The calling service's name, or empty.
+    """
+
+    kind: Kind
+    user_id: uuid.UUID | None = None
+    service: str = ""
+
+    @property
+    def user(self) -> uuid.UUID:
+        """The user's id.
+
+        Raises:
+            Unauthenticated: There is no user.
+        """
+        if self.user_id is None:
+            raise Unauthenticated("sign in first")
+        return self.user_id
+
+
+NOBODY = Identity(Kind.NOBODY)
+
+
+def system(service: str) -> Identity:
+    """The identity of a service's own consumers and sweepers."""
+    return Identity(Kind.SERVICE, service=service)
+
+
+def create_key(directory: Path, issuer: str) -> None:
+    """Makes ``<issuer>.pem`` unless it exists; the caller publishes with :func:`publish_keys`."""
+    path = directory / f"{issuer}.pem"
+    if path.exists():
+        return
+    private = Ed25519PrivateKey.generate()
+    path.touch(mode=0o600)
+    path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def publish_keys(directory: Path) -> None:
+    """Writes ``jwks.json`` with the public half of every ``*.pem`` in ``directory``."""
+    keys = []
+    for path in sorted(directory.glob("*.pem")):
+        raw = _load_private(path).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        common = {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig"}
+        keys.append({**common, "kid": _key_id(path.stem), "x": x})
+    (directory / "jwks.json").write_text(json.dumps({"keys": keys}, indent=1))
+
+
+def _key_id(issuer: str) -> str:
+    return f"{issuer}-1"
+
+
+def _load_private(path: Path) -> Ed25519PrivateKey:
+    key = load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise TypeError(f"{path} is no Ed25519 key")
+    return key
+
+
+class Signer:
+    """Signs tokens in the name of one issuer."""
+
+    def __init__(self, issuer: str, keys_dir: Path) -> None:
+        self.issuer = issuer
+        self._key = _load_private(keys_dir / f"{issuer}.pem")
+        self._headers = {"kid": _key_id(issuer)}
+
+    def user_token(self, user_id: uuid.UUID, kind: Kind, lifetime_seconds: int) -> str:
+        """Signs an access token for a user (RFC 9068 style, ``typ: at+jwt``)."""
+        claims = {"sub": str(user_id), "kind": kind.name.lower()}
+        return self._sign("at+jwt", USER_AUDIENCE, lifetime_seconds, claims)
+
+    def service_token(self, callee: str, on_behalf_of: uuid.UUID | None = None) -> str:
+        """Signs a token with which this service calls ``callee``."""
+        claims = {"sub": self.issuer, "obo": str(on_behalf_of) if on_behalf_of else None}
+        return self._sign("service+jwt", callee, SERVICE_TOKEN_SECONDS, claims)
+
+    def _sign(self, typ: str, audience: str, lifetime: int, claims: dict[str, Any]) -> str:
+        now = int(time.time())
+        body = {"iss": self.issuer, "aud": audience, "iat": now, "exp": now + lifetime, **claims}
+        return jwt.encode(body, self._key, "EdDSA", headers={**self._headers, "typ": typ})
+
+
+@dataclass
+class Verifier:
+    """Verifies tokens against the published keys, which it reads anew when the file changes.
+
+    Attributes:
+        service: The process that verifies, which is the audience of service tokens.
+        keys_dir: The folder of ``jwks.json``.
+    """
+
+    service: str
+    keys_dir: Path
+    _keys: dict[str, jwt.PyJWK] = field(default_factory=dict)
+    _read_at: float = 0.0
+
+    def verify(self, token: str) -> Identity:
+        """Returns whom a token stands for.
+
+        Raises:
+            Unauthenticated: It is malformed, forged, expired, or meant for somebody else.
+        """
+        try:
+            header = jwt.get_unverified_header(token)
+            issuer = str(header.get("kid", "")).rpartition("-")[0]
+            key = self._key(str(header.get("kid", "")))
+            if header.get("typ") == "at+jwt" and issuer == USER_ISSUER:
+                return self._user(self._decode(token, key, issuer, USER_AUDIENCE))
+            if header.get("typ") == "service+jwt":
+                return self._service(self._decode(token, key, issuer, self.service))
+        except (jwt.PyJWTError, KeyError, ValueError):
+            raise Unauthenticated("the token is not valid or has expired; sign in again") from None
+        raise Unauthenticated("the token is not of a kind that is accepted here")
+
+    def _decode(self, token: str, key: jwt.PyJWK, issuer: str, audience: str) -> dict[str, Any]:
+        return jwt.decode(
+            token,
+            key,
+            algorithms=_ALGORITHMS,
+            audience=audience,
+            issuer=issuer,
+            leeway=CLOCK_SKEW_SECONDS,
+            options={"require": ["exp", "iat", "iss", "aud", "sub"]},
+        )
+
+    @staticmethod
+    def _user(claims: dict[str, Any]) -> Identity:
+        kind = Kind[str(claims["kind"]).upper()]
+        if not Kind.GUEST <= kind <= Kind.ADMINISTRATOR:
+            raise Unauthenticated("the token is not of a kind that is accepted here")
+        return Identity(kind, uuid.UUID(claims["sub"]))
+
+    @staticmethod
+    def _service(claims: dict[str, Any]) -> Identity:
+        on_behalf_of = claims.get("obo")
+        user_id = uuid.UUID(on_behalf_of) if on_behalf_of else None
+        return Identity(Kind.SERVICE, user_id, service=claims["sub"])
+
+    def _key(self, key_id: str) -> jwt.PyJWK:
+        changed_at = (self.keys_dir / "jwks.json").stat().st_mtime
+        if changed_at != self._read_at:
+            self._keys = {key.key_id or "": key for key in self._read().keys}
+            self._read_at = changed_at
+        return self._keys[key_id]
+
+    def _read(self) -> jwt.PyJWKSet:
+        return jwt.PyJWKSet.from_json((self.keys_dir / "jwks.json").read_text())

@@ -1,0 +1,64 @@
+"""The life of a process: settings, logs, background tasks, SIGTERM, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+import uvloop
+
+from kit import telemetry
+from kit.config import Settings, load
+
+log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=Settings)
+
+
+class Process(AsyncExitStack):
+    """What a process holds open, closed in reverse order; ``__main__`` fills it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopping = asyncio.Event()
+        self.failed = False
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Runs a task for as long as the process lives; its failure ends the process."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self.push_async_callback(_cancel, task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception():
+            log.error("task failed", exc_info=task.exception(), extra={"task": task.get_name()})
+            self.failed = True
+            self.stopping.set()
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def run(settings: type[S], compose: Callable[[Process, S], Awaitable[None]]) -> None:
+    """Runs a process until SIGTERM or SIGINT; exits with 1 where a background task failed."""
+    loaded = load(settings)
+    telemetry.configure(loaded.service, loaded.log_level, loaded.otlp_endpoint)
+    if uvloop.run(_live(loaded, compose)):
+        raise SystemExit(1)
+
+
+async def _live(settings: S, compose: Callable[[Process, S], Awaitable[None]]) -> bool:
+    async with Process() as process:
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, process.stopping.set)
+        await compose(process, settings)
+        await process.stopping.wait()
+        log.info("stopping")
+    return process.failed

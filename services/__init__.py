@@ -1,0 +1,1 @@
+"""The services, split by domain; none imports another."""

@@ -1,0 +1,62 @@
+"""Composes accounts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from atelier.accounts.v1 import credits_pb2, identity_pb2
+from atelier.jobs.v1 import events_pb2
+
+from kit import process
+from kit.database import Database
+from kit.identity import Signer, system
+from kit.process import Process
+from kit.rpc.server import Binding
+from kit.service import open_floor, serve
+from services.accounts.config import AccountsSettings
+from services.accounts.credits import events, service
+from services.accounts.credits.api import CreditsApi
+from services.accounts.identity.api import IdentityApi
+
+log = logging.getLogger(__name__)
+
+
+async def compose(running: Process, settings: AccountsSettings) -> None:
+    """Opens everything in order; it is closed in reverse."""
+    floor = await open_floor(running, settings, Path(__file__).parent)
+    identity = IdentityApi(
+        floor.database,
+        Signer("accounts", settings.keys_dir),
+        settings.keys_dir,
+        welcome_credits=settings.welcome_credits,
+        guest_credits=settings.guest_credits,
+        administrators=frozenset(filter(None, settings.administrators.split(","))),
+    )
+    credits_api = CreditsApi(floor.database)
+    running.spawn(_lapse(floor.database, settings.lapse_every_seconds), "lapse")
+    await serve(
+        running,
+        settings,
+        floor,
+        [
+            Binding(identity_pb2.DESCRIPTOR.services_by_name["IdentityService"], identity),
+            Binding(credits_pb2.DESCRIPTOR.services_by_name["CreditsService"], credits_api),
+        ],
+        {events_pb2.ItemFinished: events.item_finished},
+    )
+
+
+async def _lapse(database: Database, every_seconds: float) -> None:
+    while True:
+        try:
+            while await database.write(system("accounts"), service.lapse):
+                pass
+        except Exception:
+            log.exception("lapsing failed; it goes on")
+        await asyncio.sleep(every_seconds)
+
+
+if __name__ == "__main__":
+    process.run(AccountsSettings, compose)

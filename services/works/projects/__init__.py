@@ -1,0 +1,1 @@
+"""Projects: shelves of works with one owner, who pays."""
