@@ -1,7 +1,7 @@
 """JSON to messages and back, compiled once per message type.
 
 snake_case names, enum values as lower-case words, 64-bit integers as numbers (all of ours are below
-2^53), RFC 3339 times, absent messages left out, everything else always present. Reading is strict:
+2^53), RFC 3339 times, absent messages and unspecified enums left out, the rest always there. Reading is strict:
 an unknown field, a wrong type or an unknown word is named with its path.
 """
 
@@ -55,20 +55,26 @@ def to_json(message: Message) -> dict[str, Any]:
 
 @cache
 def _encoder(descriptor: Descriptor) -> Callable[[Message], dict[str, Any]]:
-    fields = [(f.name, _field_encoder(f), _is_optional(f)) for f in descriptor.fields]
+    fields = [(f.name, _field_encoder(f), _presence(f)) for f in descriptor.fields]
 
     def encode(message: Message) -> dict[str, Any]:
         return {
             name: value(getattr(message, name))
-            for name, value, optional in fields
-            if not optional or message.HasField(name)
+            for name, value, is_present in fields
+            if is_present is None or is_present(message)
         }
 
     return encode
 
 
-def _is_optional(field: FieldDescriptor) -> bool:
-    return bool(field.has_presence)
+def _presence(field: Any) -> Callable[[Message], bool] | None:
+    """Returns how to tell whether a field is there; None where it always is."""
+    name = field.name
+    if field.has_presence:
+        return lambda message: message.HasField(name)
+    if field.enum_type is not None and not field.is_repeated:
+        return lambda message: bool(getattr(message, name))
+    return None
 
 
 def _field_encoder(field: FieldDescriptor) -> Encode:

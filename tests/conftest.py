@@ -1,4 +1,4 @@
-"""Fixtures: one installation of everything for the session, real parts, in a folder of its own."""
+"""Fixtures: real parts for the session, in a folder of its own; each is started when first used."""
 
 from __future__ import annotations
 
@@ -11,40 +11,67 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.local import layout, stack
+from deploy.local import layout, postgres, stack, stores
 from deploy.local.layout import Layout
 from deploy.local.supervisor import Supervisor
 from tests.studio import Member, Studio
 
+# Tests look at what happens after a lease or a pause has ended: all are made short.
+TEST_SETTINGS = {
+    "ATELIER_GRACE_SECONDS": "5",
+    "ATELIER_LEASE_SECONDS": "2",
+    "ATELIER_HEARTBEAT_SECONDS": "0.5",
+    "ATELIER_SWEEP_EVERY_SECONDS": "0.5",
+    "ATELIER_DRIVE_SECONDS": "2",
+    "ATELIER_ADMINISTRATORS": "the-administrator",
+}
+
 
 @dataclass(frozen=True)
 class Installation:
-    """A running installation."""
+    """A folder with parts running in it."""
 
     layout: Layout
     supervisor: Supervisor
 
 
 @pytest.fixture(scope="session")
-async def installation() -> AsyncIterator[Installation]:
+async def ground() -> AsyncIterator[Installation]:
+    """A data folder and a supervisor, with nothing running."""
     # Not below pytest's own folder: the database's user could not reach it there.
     data = Path(tempfile.mkdtemp(prefix="atelier-test-"))
     data.chmod(0o755)
     places = layout.prepare(data)
     try:
         async with Supervisor(places.logs) as supervisor:
-            await stack.start_stores(supervisor, places)
-            await stack.start_services(supervisor, places, TEST_SETTINGS)
             yield Installation(places, supervisor)
     finally:
         shutil.rmtree(data)
         shutil.rmtree(places.run, ignore_errors=True)
 
 
-# Tests look at what happens after a lease or a pause has ended: all are made short.
-TEST_SETTINGS = {
-    "ATELIER_GRACE_SECONDS": "5",
-}
+@pytest.fixture(scope="session")
+async def postgres_server(ground: Installation) -> Installation:
+    """PostgreSQL with the roles and empty schemas of every service."""
+    programs = postgres.install(ground.layout)
+    await ground.supervisor.start([postgres.part(ground.layout, programs)])
+    await postgres.bootstrap(ground.layout)
+    return ground
+
+
+@pytest.fixture(scope="session")
+async def data_stores(postgres_server: Installation) -> Installation:
+    """PostgreSQL, NATS and S3."""
+    places = postgres_server.layout
+    await postgres_server.supervisor.start([stores.nats(places), stores.s3(places)])
+    return postgres_server
+
+
+@pytest.fixture(scope="session")
+async def installation(data_stores: Installation) -> Installation:
+    """Everything."""
+    await stack.start_services(data_stores.supervisor, data_stores.layout, TEST_SETTINGS)
+    return data_stores
 
 
 @pytest.fixture

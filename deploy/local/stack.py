@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from deploy.local import postgres, probes, stores
@@ -46,13 +47,14 @@ def gateway_part(layout: Layout, overrides: Mapping[str, str]) -> Part:
         name="gateway",
         command=[str(environment_bin(".venv") / "python"), "-m", "gateway"],
         environment=service_environment(layout, "gateway") | dict(overrides),
-        probe=probes.http(f"{layout.gateway_url}/healthz"),
+        after=SERVICES,
+        probe=probes.http(f"{layout.gateway_url}/readyz"),
     )
 
 
 async def start_stores(supervisor: Supervisor, layout: Layout) -> None:
     """Starts PostgreSQL, NATS and S3, and makes the database."""
-    programs = postgres.install(layout)
+    programs = await asyncio.to_thread(postgres.install, layout)
     await supervisor.start(
         [postgres.part(layout, programs), stores.nats(layout), stores.s3(layout)]
     )
@@ -62,7 +64,7 @@ async def start_stores(supervisor: Supervisor, layout: Layout) -> None:
 async def start_services(
     supervisor: Supervisor, layout: Layout, overrides: Mapping[str, str] | None = None
 ) -> None:
-    """Starts every process of ours.
+    """Starts every process of ours, and Triton, over running stores.
 
     Args:
         supervisor: Runs them.
@@ -70,6 +72,15 @@ async def start_services(
         overrides: Settings that differ from the installation's own.
     """
     extra = overrides or {}
-    parts = [service_part(layout, service, extra) for service in ("accounts", "works")]
-    await supervisor.start(parts)
-    await supervisor.start([gateway_part(layout, extra)])
+    await supervisor.start(
+        [
+            *(service_part(layout, service, extra) for service in SERVICES),
+            gateway_part(layout, extra),
+        ]
+    )
+
+
+async def start(supervisor: Supervisor, layout: Layout) -> None:
+    """Starts everything."""
+    await start_stores(supervisor, layout)
+    await start_services(supervisor, layout)

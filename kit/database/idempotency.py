@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from kit.database.session import Session
+from kit.database.session import ReadSession, Session
 from kit.errors import IdempotencyKeyInUse, IdempotencyKeyReused, InvalidArgument
 
 KEY_LENGTH_MAX = 255
@@ -27,7 +27,6 @@ _BEGIN = """
 _SEEN = """
     SELECT fingerprint, response FROM idempotency
     WHERE principal = :principal AND method = :method AND key = :key
-    FOR UPDATE
 """
 _FINISH = """
     UPDATE idempotency SET response = :response
@@ -83,9 +82,22 @@ async def begin(session: Session, key: Key, response: type[M]) -> M | None:
     """
     if await session.execute(_BEGIN, fingerprint=key.fingerprint, **key.columns()):
         return None
-    seen = await session.first(_SEEN, **key.columns())
-    if seen is None:  # freed by a refusal between the two statements
+    before = await replay(session, key, response)
+    if before is None:  # freed by a refusal between the two statements
         raise IdempotencyKeyInUse("the first request is still running", retry_after_seconds=1)
+    return before
+
+
+async def replay(session: ReadSession, key: Key, response: type[M]) -> M | None:
+    """Returns the answer that a key was given before; None for a fresh key.
+
+    Raises:
+        IdempotencyKeyReused: The key was used for another request.
+        IdempotencyKeyInUse: Its first request is still being answered.
+    """
+    seen = await session.first(_SEEN, **key.columns())
+    if seen is None:
+        return None
     if bytes(seen["fingerprint"]) != key.fingerprint:
         raise IdempotencyKeyReused("this Idempotency-Key was used for another request")
     if seen["response"] is None:

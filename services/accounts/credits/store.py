@@ -13,7 +13,7 @@ from services.accounts.credits.domain import Grant, Line, Lot, Part
 _OPEN_WALLET = "INSERT INTO wallet (owner_id) VALUES (:owner_id) ON CONFLICT DO NOTHING"
 _LOCK_WALLET = "SELECT owner_id FROM wallet WHERE owner_id = :owner_id FOR UPDATE"
 # Hold and settlement of one job exclude each other even before the hold has a row.
-_LOCK_JOB = "SELECT pg_advisory_xact_lock(hashtextextended(CAST(:job_id AS text), 0))"
+_LOCK_JOB = "SELECT pg_advisory_xact_lock(hashtextextended(CAST(:job_id AS uuid)::text, 0))"
 _INSERT_LOT = """
     INSERT INTO lot (id, owner_id, pool, remaining, expires_at, source, idem_key)
     VALUES (:id, :owner_id, :pool, :amount, :expires_at, :source, :idem_key)

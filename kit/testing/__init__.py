@@ -1,0 +1,1 @@
+"""What tests of services stand on; nothing of it is imported by a running process."""

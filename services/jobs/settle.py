@@ -1,0 +1,69 @@
+"""Ends of items and jobs: terminal state, event for the money, event for the client, at once."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from atelier.jobs.v1 import events_pb2, queue_pb2
+
+from kit.database import Row, Session
+from services.jobs.domain import FINAL, JOB_TRANSITIONS, State, job_end
+from services.jobs.live.record import record
+from services.jobs.queue import store as queue
+from services.jobs.submission import store as submissions
+
+_OUTCOME = {
+    State.SUCCEEDED: events_pb2.ITEM_OUTCOME_SUCCEEDED,
+    State.FAILED: events_pb2.ITEM_OUTCOME_FAILED,
+    State.CANCELED: events_pb2.ITEM_OUTCOME_CANCELED,
+    State.EXPIRED: events_pb2.ITEM_OUTCOME_EXPIRED,
+}
+
+
+async def end_items(
+    session: Session,
+    job: Row,
+    rows: Sequence[Row],
+    state: State,
+    *,
+    delivery: queue_pb2.Delivery | None = None,
+    error_code: str = "",
+    error_message: str = "",
+) -> None:
+    """Ends items of a locked job in one state, and the job with its last one."""
+    for row in rows:
+        await queue.end(session, row["id"], state, error_code, error_message)
+        await session.publish(
+            events_pb2.ItemFinished(
+                item_id=str(row["id"]),
+                job_id=str(job["id"]),
+                work_id=str(row["work_id"]),
+                outcome=_OUTCOME[state],
+                delivery=delivery,
+                error_code=error_code,
+            )
+        )
+    items = await submissions.items(session, [job["id"]])
+    end = job_end(State(item["state"]) for item in items)
+    for row in rows:
+        await record(
+            session, job["id"], "item_finished", end or State(job["state"]), item_id=row["id"]
+        )
+    if end is not None:
+        await end_job(session, job["id"], end)
+
+
+async def end_job(session: Session, job_id: uuid.UUID, end: State) -> None:
+    """Ends a locked job whose items are all final."""
+    before = [state for state, following in JOB_TRANSITIONS.items() if end in following]
+    # A queued job whose items were claimed and ended before its start was noted counts as run.
+    if end is State.SUCCEEDED:
+        before.append(State.QUEUED)
+    if await submissions.set_state(session, job_id, end, before, final=True):
+        await record(session, job_id, "finished", end)
+
+
+def open_items(rows: Sequence[Row]) -> list[Row]:
+    """Returns those that are not final."""
+    return [row for row in rows if row["state"] not in FINAL]

@@ -1,0 +1,1 @@
+"""Submissions: from a request to a queued job, and its cancellation."""

@@ -1,0 +1,137 @@
+"""JobsService over gRPC."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+from atelier.jobs.v1 import jobs_pb2 as pb
+
+from kit.database import Database, Session, idempotency
+from kit.errors import IdempotencyKeyInUse
+from kit.identity import Identity, Kind, Signer, Verifier, system
+from kit.ids import parse_id
+from kit.paging import PageRequest
+from kit.rows import enum_word
+from kit.rpc.server import Call
+from services.jobs.live.stream import Doorbells, follow
+from services.jobs.messages import job_message
+from services.jobs.submission import service
+from services.jobs.submission.domain import NewJob
+from services.jobs.submission.drive import Driver
+
+TICKET_SECONDS = 600
+
+
+class JobsApi:
+    """Translates between messages and use cases."""
+
+    def __init__(
+        self,
+        database: Database,
+        driver: Driver,
+        doorbells: Doorbells,
+        signer: Signer,
+        verifier: Verifier,
+    ) -> None:
+        self._database = database
+        self._driver = driver
+        self._doorbells = doorbells
+        self._signer = signer
+        self._verifier = verifier
+        self._house = system(database.role)
+
+    async def SubmitJob(self, request: pb.SubmitJobRequest, call: Call) -> pb.Job:
+        user_id = call.identity.user
+        key = idempotency.Key.of(user_id, "SubmitJob", call.idempotency_key, request)
+        before = await self._replay(key)
+        if before is not None:
+            return before
+        job = await self._driver.resolve(user_id, request.submission, key.key)
+        if request.dry_run:
+            call.answer_status(200)
+            return _quote(job)
+        answer = await self._driver.submit(job, key)
+        if isinstance(answer, pb.Job):
+            return answer
+        message = self._message(answer)
+        await self._database.write(self._house, _keep_answer, key, message)
+        return message
+
+    async def _replay(self, key: idempotency.Key) -> pb.Job | None:
+        try:
+            return await self._database.read(self._house, idempotency.replay, key, pb.Job)
+        except IdempotencyKeyInUse:
+            # A crash may have come between the job's queueing and its answer: it is the answer.
+            seen = await self._database.read(
+                self._house, service.accepted_by_key, key.principal, key.key
+            )
+            if seen is None:
+                raise
+            return self._message(seen)
+
+    async def GetJob(self, request: pb.GetJobRequest, call: Call) -> pb.Job:
+        job_id = parse_id(request.job_id, "job_id")
+        seen = await self._database.read(call.identity, service.get, call.identity.user, job_id)
+        return self._message(seen)
+
+    async def ListJobs(self, request: pb.ListJobsRequest, call: Call) -> pb.ListJobsResponse:
+        wanted = PageRequest.of(request.limit, request.after)
+        state = enum_word(pb.State.DESCRIPTOR, request.state)
+        page = await self._database.read(
+            call.identity, service.list_jobs, call.identity.user, wanted, state
+        )
+        return pb.ListJobsResponse(
+            data=[self._message(seen) for seen in page.rows],
+            has_more=page.has_more,
+            next_cursor=page.next_cursor,
+        )
+
+    async def CancelJob(self, request: pb.CancelJobRequest, call: Call) -> pb.Job:
+        job_id = parse_id(request.job_id, "job_id")
+        seen = await self._database.write(call.identity, service.cancel, call.identity.user, job_id)
+        await self._doorbells.ring(job_id)
+        for item in seen.items:
+            if item["cancel_requested"]:
+                await self._doorbells.ring_cancel(item["id"])
+        return self._message(seen)
+
+    async def StreamJobEvents(
+        self, request: pb.StreamJobEventsRequest, call: Call
+    ) -> AsyncIterator[pb.JobEvent]:
+        job_id = parse_id(request.job_id, "job_id")
+        identity = self._reader(request, call)
+        async for event in follow(
+            self._database, self._doorbells, identity, job_id, request.after_sequence
+        ):
+            yield event
+
+    def _reader(self, request: pb.StreamJobEventsRequest, call: Call) -> Identity:
+        if request.ticket and call.identity.kind is Kind.NOBODY:
+            return self._verifier.verify_ticket(request.ticket, request.job_id)
+        return call.identity
+
+    def _message(self, seen: service.Seen) -> pb.Job:
+        ticket = self._signer.ticket(
+            uuid.UUID(str(seen.job["user_id"])), str(seen.job["id"]), TICKET_SECONDS
+        )
+        return job_message(seen.job, seen.items, ticket, seen.ahead)
+
+
+async def _keep_answer(session: Session, key: idempotency.Key, message: pb.Job) -> None:
+    await idempotency.finish(session, key, message)
+
+
+def _quote(job: NewJob) -> pb.Job:
+    return pb.Job(
+        template_id=job.template_id,
+        template_version=job.template_version,
+        category=job.category,
+        project_id=str(job.project_id),
+        credits=pb.Credits(quoted=job.quoted),
+        estimated_seconds=sum(item.estimated_seconds for item in job.items),
+        items=[
+            pb.Item(work_type=item.work_type, variation=item.variation, credits=item.credits)
+            for item in job.items
+        ],
+    )

@@ -1,0 +1,232 @@
+"""Driving a submission on: resolve, write the intent, hold, create works, queue.
+
+Every step can be repeated, so that a sweeper ends what a crash interrupted. A refusal before the
+answer leaves nothing; an unknown outcome leaves the job ``created`` for the sweeper.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+from atelier.accounts.v1 import credits_pb2, credits_pb2_grpc
+from atelier.jobs.v1 import jobs_pb2 as pb
+from atelier.templates.v1 import templates_pb2, templates_pb2_grpc
+from atelier.works.v1 import projects_pb2, projects_pb2_grpc, works_pb2, works_pb2_grpc
+
+from kit.bus import Bus
+from kit.database import Database, ReadSession, Row, idempotency
+from kit.identity import system
+from kit.ids import parse_id, uuid7
+from kit.rows import enum_word, enum_words
+from kit.rpc import status
+from kit.rpc.client import ServiceChannel
+from services.jobs.submission import service, store
+from services.jobs.submission.domain import SEED_BITS, NewItem, NewJob, seed_of, text_of
+
+log = logging.getLogger(__name__)
+
+# These say nothing about whether the call took effect.
+_UNKNOWN = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.INTERNAL,
+}
+_WORK_TYPE = enum_words(works_pb2.WorkType.DESCRIPTOR)
+HOLD_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The services that a submission needs."""
+
+    accounts: ServiceChannel
+    works: ServiceChannel
+    templates: ServiceChannel
+
+
+class Driver:
+    """Takes submissions from request to queue."""
+
+    def __init__(
+        self, database: Database, bus: Bus, neighbours: Neighbours, drive_seconds: float
+    ) -> None:
+        self._database = database
+        self._bus = bus
+        self._house = system(database.role)
+        self._drive_seconds = drive_seconds
+        self._neighbours = neighbours
+        self._credits = credits_pb2_grpc.CreditsServiceStub(neighbours.accounts.channel)
+        self._projects = projects_pb2_grpc.ProjectsServiceStub(neighbours.works.channel)
+        self._works = works_pb2_grpc.WorksServiceStub(neighbours.works.channel)
+        self._templates = templates_pb2_grpc.TemplatesServiceStub(neighbours.templates.channel)
+
+    async def resolve(self, user_id: uuid.UUID, submission: pb.Submission, key: str) -> NewJob:
+        """Checks and prices a submission; nothing is written.
+
+        Raises:
+            grpc.aio.AioRpcError: The refusal of templates or of works, as it is.
+        """
+        if submission.project_id:
+            parse_id(submission.project_id, "submission.project_id")
+        resolved = await self._neighbours.templates.call(
+            self._templates.ResolveSubmission,
+            templates_pb2.ResolveSubmissionRequest(
+                template_id=submission.template_id,
+                category=submission.category,
+                outputs=submission.outputs,
+                variations=submission.variations,
+                inputs=submission.inputs,
+            ),
+        )
+        project = await self._neighbours.works.call(
+            self._projects.ResolveProject,
+            projects_pb2.ResolveProjectRequest(
+                user_id=str(user_id), project_id=submission.project_id
+            ),
+        )
+        return _new_job(user_id, resolved, project, key)
+
+    async def submit(self, job: NewJob, key: idempotency.Key) -> service.Seen | pb.Job:
+        """Accepts a submission; returns the job, or the answer that its key was given before.
+
+        Raises:
+            grpc.aio.AioRpcError: The hold was refused; nothing is left.
+        """
+        before = await self._database.write(
+            self._house, service.accept, job, key, self._drive_seconds
+        )
+        if before is not None:
+            return before
+        try:
+            return await self.drive(job.id)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _UNKNOWN:
+                log.warning("submission goes on later", extra={"job": str(job.id)})
+                return await self._database.read(self._house, service.get, job.user_id, job.id)
+            await self._database.write(self._house, service.refuse, job.id, key)
+            raise
+
+    async def drive(self, job_id: uuid.UUID) -> service.Seen:
+        """Holds, creates works and queues; what was done before is not done again.
+
+        Raises:
+            grpc.aio.AioRpcError: A neighbour refused or could not be reached.
+        """
+        held = await self._hold(job_id)
+        await self._create_works(job_id)
+        seen = await self._database.write(self._house, service.enqueue, job_id, held)
+        for pool in {item["pool"] for item in seen.items}:
+            await self._bus.ring(f"jobs.wake.{pool}")
+        return seen
+
+    async def resume(self, job_id: uuid.UUID) -> None:
+        """Drives on a created job that was left; a refusal now fails the job."""
+        if not await self._database.write(self._house, store.drive, job_id, self._drive_seconds):
+            return
+        try:
+            await self.drive(job_id)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _UNKNOWN:
+                return
+            refusal = status.decode(error)
+            code = refusal.failure.code
+            await self._database.write(self._house, service.give_up, job_id, code, refusal.message)
+
+    async def _hold(self, job_id: uuid.UUID) -> dict[uuid.UUID, dict[str, int]]:
+        job, items = await self._database.read(self._house, _job_and_items, job_id)
+        lines = [
+            credits_pb2.HoldLine(
+                item_id=str(item["id"]), work_id=str(item["work_id"]), amount=item["credits"]
+            )
+            for item in items
+        ]
+        reply = await self._neighbours.accounts.call(
+            self._credits.HoldCredits,
+            credits_pb2.HoldCreditsRequest(
+                job_id=str(job_id), payer_id=str(job["payer_id"]), lines=lines
+            ),
+            timeout_seconds=HOLD_SECONDS,
+        )
+        return {uuid.UUID(hold.item_id): _by_pool(hold.by_pool) for hold in reply.holds}
+
+    async def _create_works(self, job_id: uuid.UUID) -> None:
+        job, items = await self._database.read(self._house, _job_and_items, job_id)
+        await self._neighbours.works.call(
+            self._works.CreateWorks,
+            works_pb2.CreateWorksRequest(
+                job_id=str(job_id),
+                batch_id=str(job["batch_id"]),
+                project_id=str(job["project_id"]),
+                user_id=str(job["user_id"]),
+                category=job["category"],
+                template_id=job["template_id"],
+                inputs_json=job["inputs_json"],
+                text=text_of(json.loads(job["inputs_json"])),
+                works=[
+                    works_pb2.NewWork(
+                        work_id=str(item["work_id"]),
+                        type=_WORK_TYPE[item["work_type"]],
+                        variation=item["variation"],
+                    )
+                    for item in items
+                ],
+            ),
+        )
+
+
+async def _job_and_items(session: ReadSession, job_id: uuid.UUID) -> tuple[Row, Sequence[Row]]:
+    job = await store.job_by_id(session, job_id)
+    if job is None:
+        raise LookupError(f"job {job_id} was taken back")
+    return job, await store.items(session, [job_id])
+
+
+def _by_pool(amounts: Sequence[credits_pb2.PoolAmount]) -> dict[str, int]:
+    pools = {"subscription": 0, "purchased": 0}
+    for amount in amounts:
+        pools[enum_word(credits_pb2.Pool.DESCRIPTOR, amount.pool)] = amount.amount
+    return pools
+
+
+def _new_job(
+    user_id: uuid.UUID,
+    resolved: templates_pb2.ResolvedSubmission,
+    project: projects_pb2.ResolveProjectResponse,
+    key: str,
+) -> NewJob:
+    inputs = json.loads(resolved.inputs_json)
+    return NewJob(
+        id=uuid7(),
+        user_id=user_id,
+        payer_id=uuid.UUID(project.payer_id),
+        project_id=uuid.UUID(project.project_id),
+        batch_id=uuid7(),
+        template_id=resolved.template_id,
+        template_version=resolved.template_version,
+        category=resolved.category,
+        inputs_json=resolved.inputs_json,
+        graph_json=resolved.graph_json,
+        text=text_of(inputs),
+        seed=seed_of(inputs, secrets.randbits(SEED_BITS)),
+        idempotency_key=key,
+        items=[
+            NewItem(
+                id=uuid7(),
+                work_id=uuid7(),
+                work_type=item.work_type,
+                variation=item.variation,
+                credits=item.credits,
+                estimated_seconds=item.estimated_seconds,
+                pool=item.pool,
+            )
+            for item in resolved.items
+        ],
+    )
