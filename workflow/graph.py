@@ -181,15 +181,15 @@ def _node(node_id: str, given: Any, faults: list[Fault]) -> Node | None:
     if node_id in ("inputs", "item") or not node_id.isidentifier():
         faults.append(Fault(path, "a node's id must be a plain word other than inputs and item"))
         return None
-    if not isinstance(given, dict) or not set(given) <= {"type", "inputs"}:
-        faults.append(Fault(path, 'must be an object with "type" and "inputs"'))
+    wired = given.get("inputs", {}) if isinstance(given, dict) else None
+    if not isinstance(wired, dict) or not set(given) <= {"type", "inputs"}:
+        faults.append(Fault(path, 'must be an object with "type" and "inputs", an object too'))
         return None
-    spec = SPECS.get(given.get("type", ""))
+    spec = SPECS.get(str(given.get("type")))
     if spec is None:
         faults.append(Fault(f"{path}.type", "must be one of: " + ", ".join(sorted(SPECS))))
         return None
     bound: dict[str, Reference | Literal] = {}
-    wired = given.get("inputs", {})
     faults += [
         Fault(f"{path}.inputs.{port}", f"{spec.type} has no such input")
         for port in wired
@@ -267,7 +267,7 @@ def _reference_fault(
 
 def _output_faults(graph: Graph) -> Iterator[Fault]:
     for output, node_id in graph.outputs.items():
-        node = graph.nodes.get(node_id)
+        node = graph.nodes.get(str(node_id))
         if node is None:
             yield Fault(f"outputs.{output}", f"there is no node {node_id}")
         elif Type.DELIVERY not in node.spec.outputs.values():

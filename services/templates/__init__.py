@@ -1,0 +1,1 @@
+"""templates: what can be made, by which path, and for how much."""

@@ -1,0 +1,1 @@
+"""Categories: production paths with a style of their own and a limit."""

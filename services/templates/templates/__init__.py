@@ -1,0 +1,1 @@
+"""Templates: forms, workflow graphs and prices, in versions that never change."""
