@@ -1,8 +1,8 @@
 """JSON to messages and back, compiled once per message type.
 
 snake_case names, enum values as lower-case words, 64-bit integers as numbers (all of ours are below
-2^53), RFC 3339 times, absent messages and unspecified enums left out, the rest always there. Reading is strict:
-an unknown field, a wrong type or an unknown word is named with its path.
+2^53), RFC 3339 times; absent messages and unspecified enums are left out, the rest is always there.
+Reading is strict: an unknown field, a wrong type or an unknown word is named with its path.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _value_encoder(field: FieldDescriptor) -> Encode:
         if name == _TIMESTAMP:
             return lambda value: value.ToJsonString()
         if name in _STRUCTS:
-            return json_format.MessageToDict
+            return lambda value: _whole(json_format.MessageToDict(value))
         message_type = field.message_type
         return partial(_encode_lazily, message_type)
     if field.enum_type is not None:
@@ -99,6 +99,15 @@ def _value_encoder(field: FieldDescriptor) -> Encode:
     if field.type == FieldDescriptor.TYPE_BYTES:
         return lambda value: base64.b64encode(value).decode()
     return lambda value: value
+
+
+def _whole(value: Any) -> Any:
+    """Struct knows only doubles: whole ones are written as the integers that they were."""
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _encode_lazily(descriptor: Descriptor, message: Message) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.trace import SpanKind
 
@@ -167,10 +167,19 @@ def _handler(method: MethodDescriptor, guard: _Guard, implementation: object) ->
 
 
 class Server:
-    """A gRPC server with health, optional reflection, and a drain on stop."""
+    """A gRPC server with health, optional reflection, and a drain on stop.
 
-    def __init__(self, settings: ServerSettings, bindings: Sequence[Binding]) -> None:
+    Args:
+        settings: Where to listen, and how to stop.
+        bindings: What to serve.
+        serving: What health says at first; see :meth:`set_serving`.
+    """
+
+    def __init__(
+        self, settings: ServerSettings, bindings: Sequence[Binding], *, serving: bool = True
+    ) -> None:
         self._settings = settings
+        self._serving_at_first = serving
         self._server = grpc.aio.server(options=_OPTIONS)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -193,7 +202,13 @@ class Server:
         generic = grpc.method_handlers_generic_handler(binding.service.full_name, handlers)
         self._server.add_generic_rpc_handlers((generic,))
 
+    async def set_serving(self, serving: bool) -> None:
+        """Makes health say whether calls make sense now; calls are taken either way."""
+        states = health_pb2.HealthCheckResponse
+        await self._health.set("", states.SERVING if serving else states.NOT_SERVING)
+
     async def __aenter__(self) -> Self:
+        await self.set_serving(self._serving_at_first)
         await self._server.start()
         log.info("serving", extra={"listen": self._settings.listen})
         return self

@@ -114,7 +114,7 @@ class RetryPolicy:
             return None
         if failure is FailureClass.INFRA and infra_failures < self.infra_failures_max:
             return jitter * self.backoff_seconds
-        counted = attempts - infra_failures
+        counted = attempts - min(infra_failures, self.infra_failures_max)
         if counted >= self.attempts_max:
             return None
         ceiling = self.backoff_seconds * 2.0 ** (counted - 1)

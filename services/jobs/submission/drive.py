@@ -85,6 +85,7 @@ class Driver:
                 variations=submission.variations,
                 inputs=submission.inputs,
             ),
+            on_behalf_of=user_id,
         )
         project = await self._neighbours.works.call(
             self._projects.ResolveProject,
