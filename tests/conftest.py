@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -15,6 +17,11 @@ from deploy.local import layout, postgres, stack, stores
 from deploy.local.layout import Layout
 from deploy.local.supervisor import Supervisor
 from tests.studio import Member, Studio
+
+# Another model's folder may be tested than the bundled one.
+MODELS = stack.Models(
+    Path(os.environ.get("ATELIER_MODELS_DIR", stack.BUNDLED.folder)), stack.BUNDLED.default
+)
 
 # Tests look at what happens after a lease or a pause has ended: all are made short.
 TEST_SETTINGS = {
@@ -70,7 +77,10 @@ async def data_stores(postgres_server: Installation) -> Installation:
 @pytest.fixture(scope="session")
 async def installation(data_stores: Installation) -> Installation:
     """Everything."""
-    await stack.start_services(data_stores.supervisor, data_stores.layout, TEST_SETTINGS)
+    supervisor, places = data_stores.supervisor, data_stores.layout
+    async with asyncio.TaskGroup() as starting:
+        starting.create_task(stack.start_triton(supervisor, places, MODELS))
+        starting.create_task(stack.start_services(supervisor, places, TEST_SETTINGS, MODELS))
     return data_stores
 
 

@@ -96,10 +96,9 @@ async def _completed(http: httpx.AsyncClient, work_id: str) -> dict[str, Any]:
 
 
 def _show_recipe(recipe: dict[str, Any]) -> None:
-    for values in recipe.values():
-        for name, value in values.items():
-            if value not in ("", [], None):
-                sys.stdout.write(f"    {name}: {value}\n")
+    for name, value in recipe.items():
+        if value not in ("", [], None):
+            sys.stdout.write(f"    {name}: {value}\n")
 
 
 def _show_receipt(receipt: dict[str, Any]) -> None:

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-from deploy.local import postgres, probes, stores
+from deploy.local import postgres, probes, stores, triton
 from deploy.local.layout import SERVICES, Layout, environment_bin
 from deploy.local.supervisor import Part, Supervisor
 
 _TARGETS = (*SERVICES, "inference")
+
+
+@dataclass(frozen=True)
+class Models:
+    """What Triton serves: a folder with one folder per model, and the default one's name."""
+
+    folder: Path
+    default: str
+
+
+BUNDLED = Models(triton.MODELS, triton.DEFAULT_MODEL)
 
 
 def service_environment(layout: Layout, service: str) -> dict[str, str]:
@@ -41,6 +55,27 @@ def service_part(layout: Layout, service: str, overrides: Mapping[str, str]) -> 
     )
 
 
+def inference_part(layout: Layout, overrides: Mapping[str, str], models: Models) -> Part:
+    """Describes inference; ready when a picture has passed through it and Triton."""
+    return triton.inference_part(
+        layout,
+        service_environment(layout, "inference") | dict(overrides),
+        models.folder,
+        models.default,
+    )
+
+
+def worker_part(layout: Layout, overrides: Mapping[str, str]) -> Part:
+    """Describes the worker, which serves every pool on this machine."""
+    return Part(
+        name="worker",
+        command=[str(environment_bin(".venv") / "python"), "-m", "services.worker"],
+        environment=service_environment(layout, "worker") | dict(overrides),
+        after=("jobs",),
+        probe=probes.grpc_health(layout.socket("worker")),
+    )
+
+
 def gateway_part(layout: Layout, overrides: Mapping[str, str]) -> Part:
     """Describes the gateway, which is ready when every service behind it is."""
     return Part(
@@ -62,25 +97,39 @@ async def start_stores(supervisor: Supervisor, layout: Layout) -> None:
 
 
 async def start_services(
-    supervisor: Supervisor, layout: Layout, overrides: Mapping[str, str] | None = None
+    supervisor: Supervisor, layout: Layout, overrides: Mapping[str, str], models: Models = BUNDLED
 ) -> None:
-    """Starts every process of ours, and Triton, over running stores.
+    """Starts every process of ours over running stores.
 
     Args:
-        supervisor: Runs them.
+        supervisor: Runs them; Triton is one of its parts already.
         layout: Where everything is.
         overrides: Settings that differ from the installation's own.
+        models: What Triton serves.
     """
-    extra = overrides or {}
     await supervisor.start(
         [
-            *(service_part(layout, service, extra) for service in SERVICES),
-            gateway_part(layout, extra),
+            inference_part(layout, overrides, models),
+            *(service_part(layout, service, overrides) for service in SERVICES),
+            worker_part(layout, overrides),
+            gateway_part(layout, overrides),
         ]
     )
 
 
+async def start_triton(supervisor: Supervisor, layout: Layout, models: Models = BUNDLED) -> None:
+    """Starts Triton, which needs none of the others and takes longest."""
+    await supervisor.start([triton.part(layout, models.folder, models.default)])
+
+
 async def start(supervisor: Supervisor, layout: Layout) -> None:
-    """Starts everything."""
-    await start_stores(supervisor, layout)
-    await start_services(supervisor, layout)
+    """Starts everything; ATELIER_ variables of our own environment reach every process."""
+    given = {name: value for name, value in os.environ.items() if name.startswith("ATELIER_")}
+    folder = Path(given.pop("ATELIER_MODELS_DIR", BUNDLED.folder)).resolve()
+    models = Models(folder, given.pop("ATELIER_DEFAULT_MODEL", BUNDLED.default))
+    # The port that was asked for may have been taken: the layout knows the one in use.
+    given.pop("ATELIER_HTTP_PORT", None)
+    async with asyncio.TaskGroup() as starting:
+        starting.create_task(start_triton(supervisor, layout, models))
+        await start_stores(supervisor, layout)
+        starting.create_task(start_services(supervisor, layout, given, models))

@@ -55,6 +55,9 @@ def s3(layout: Layout) -> Part:
             f"-master.port={ports['master']}",
             f"-master.port.grpc={ports['master_grpc']}",
             "-master.telemetry=false",
+            # A single master elects itself; with the default it waits ten seconds on every restart.
+            "-master.electionTimeout=1s",
+            "-master.heartbeatInterval=100ms",
             "-master.volumeSizeLimitMB=1024",
             f"-volume.port={ports['volume']}",
             f"-volume.port.grpc={ports['volume_grpc']}",

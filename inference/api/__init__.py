@@ -1,0 +1,1 @@
+"""InferenceService: translates between messages and the engine, wherever that runs."""

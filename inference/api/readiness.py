@@ -1,0 +1,109 @@
+"""Whether models can be used: a model is ready when a real request has passed through it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+from atelier.inference.v1.inference_pb2 import (
+    MODEL_STATE_FAILED,
+    MODEL_STATE_READY,
+    MODEL_STATE_STARTING,
+    ModelState,
+)
+
+from inference.api.port import Sampler
+from inference.engine.errors import EngineError, Overloaded
+from inference.engine.installed import find
+from inference.engine.request import ImageRequest
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+TRY_AGAIN_SECONDS, TRY_AGAIN_SECONDS_MAX = 0.2, 30.0
+TRIAL_SECONDS_MAX = 120.0
+# A string in, a picture out: with numpy 2 a server says that it is ready and dies of the first
+# string that it is sent.
+TRIAL = ImageRequest("a trial", steps=1)
+
+
+class Readiness:
+    """The state of every installed model, kept up to date by :meth:`run`.
+
+    Args:
+        sampler: The engine.
+        models: Folder with one folder per model.
+        default_model: The one that the service cannot do without.
+    """
+
+    def __init__(self, sampler: Sampler, models: Path, default_model: str) -> None:
+        self._sampler = sampler
+        self._models = models
+        self._default_model = default_model
+        self._states: dict[str, ModelState.ValueType] = {}
+        self._doubted = asyncio.Event()
+
+    @property
+    def states(self) -> dict[str, ModelState.ValueType]:
+        """The state of every model, by name."""
+        names = {path.name for path in find(self._models)} | {self._default_model}
+        return {name: self._states.get(name, MODEL_STATE_STARTING) for name in sorted(names)}
+
+    def doubt(self) -> None:
+        """Has a real request sent, because one has just failed."""
+        self._doubted.set()
+
+    async def run(self, set_serving: Callable[[bool], Awaitable[None]]) -> None:
+        """Watches until it is cancelled; serving while the default model is ready."""
+        while True:
+            await self._become_ready()
+            await set_serving(True)
+            log.info("ready", extra={"models": len(self._states)})
+            await self._stay_ready()
+            await set_serving(False)
+            log.warning("the engine is gone")
+            self._states = dict.fromkeys(self._states, MODEL_STATE_FAILED)
+            await self._sampler.revive()
+
+    async def _become_ready(self) -> None:
+        pause = TRY_AGAIN_SECONDS
+        while not await self._all_tried():
+            # An engine that is away comes back by itself; one that lives and fails is started anew,
+            # more and more seldom.
+            revived = await self._sampler.revive()
+            pause = min(2 * pause, TRY_AGAIN_SECONDS_MAX) if revived else TRY_AGAIN_SECONDS
+            await asyncio.sleep(pause)
+
+    async def _all_tried(self) -> bool:
+        """Tries every model where the engine answers; whether the default one is ready."""
+        if not await self._sampler.ready():
+            return False
+        self._doubted.clear()
+        self._states = {name: await self._try(name) for name in self.states}
+        return self._states[self._default_model] == MODEL_STATE_READY
+
+    async def _stay_ready(self) -> None:
+        """Returns when the engine does not answer, or the default model fails a real request."""
+        while await self._sampler.ready():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._doubted.wait(), LOOK_SECONDS)
+            if self._doubted.is_set():
+                self._doubted.clear()
+                if await self._try(self._default_model) != MODEL_STATE_READY:
+                    return
+
+    async def _try(self, name: str) -> ModelState.ValueType:
+        trial = ImageRequest(TRIAL.prompt, steps=TRIAL.steps, model=name)
+        try:
+            async with asyncio.timeout(TRIAL_SECONDS_MAX):
+                async for _ in self._sampler.sample(trial):
+                    pass
+        except Overloaded:
+            pass  # it is so ready that others are before us
+        except (EngineError, TimeoutError) as error:
+            log.warning("a trial failed", extra={"model": name, "error": str(error)})
+            return MODEL_STATE_FAILED
+        return MODEL_STATE_READY

@@ -1,0 +1,105 @@
+"""The engine as a Triton model: requests go in line, a thread of their own samples them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import triton_python_backend_utils as triton
+
+from inference.engine.engine import WAITING_MAX, Engine
+from inference.engine.errors import Canceled, EngineError, InvalidRequest, ModelFailed
+from inference.engine.model import default_device
+from inference.engine.registry import Registry
+from inference.engine.request import Picture, Progress
+from inference.triton import wire
+
+JOIN_SECONDS = 5.0
+NOTHING = np.zeros((0, 0, 3), np.uint8)
+
+
+class TritonPythonModel:
+    """Named and shaped as Triton's python backend wants it."""
+
+    def initialize(self, args: dict[str, str]) -> None:  # noqa: ARG002  # Triton's signature
+        """Loads and warms every model, then begins to sample."""
+        logging.basicConfig(level=os.environ.get("ATELIER_LOG_LEVEL", "INFO"))
+        registry = Registry.load(
+            Path(os.environ["ATELIER_MODELS_DIR"]),
+            os.environ["ATELIER_DEFAULT_MODEL"],
+            default_device(),
+        )
+        self._engine = Engine(registry, int(os.environ.get("ATELIER_WAITING_MAX", WAITING_MAX)))
+        self._thread = threading.Thread(target=self._engine.run, name="engine")
+        self._thread.start()
+
+    def execute(self, requests: list) -> None:
+        """Puts requests in line and returns at once, so that Triton stays responsive."""
+        for request in requests:
+            responses = _Responses(request.get_response_sender())
+            raw = triton.get_input_tensor_by_name(request, wire.REQUEST).as_numpy().reshape(-1)[0]
+            try:
+                if raw == wire.PING:
+                    self._answer_ping(responses)
+                else:
+                    self._engine.submit(_decode(raw), responses)
+            except EngineError as error:
+                responses.failed(error)
+
+    def _answer_ping(self, responses: _Responses) -> None:
+        if not self._thread.is_alive():
+            raise ModelFailed("the engine has ended")
+        responses.pong()
+
+    def finalize(self) -> None:
+        """Ends the engine; rows that are left fail."""
+        self._engine.close()
+        self._thread.join(JOIN_SECONDS)
+
+
+def _decode(raw: bytes):
+    try:
+        return wire.decode_request(raw)
+    except (ValueError, TypeError) as error:
+        raise InvalidRequest(f"not a request: {error}") from error
+
+
+class _Responses:
+    """Sends what becomes of a row to whoever asked for it."""
+
+    def __init__(self, sender) -> None:
+        self._sender = sender
+
+    def cancelled(self) -> bool:
+        return self._sender.is_cancelled()
+
+    def progress(self, progress: Progress) -> None:
+        self._sender.send(_response(wire.encode_progress(progress), NOTHING))
+
+    def pong(self) -> None:
+        response = _response(wire.PING, NOTHING)
+        self._sender.send(response, flags=triton.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def finished(self, picture: Picture) -> None:
+        response = _response(wire.encode_result(picture), picture.pixels)
+        self._sender.send(response, flags=triton.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def failed(self, error: EngineError) -> None:
+        code = triton.TritonError.INTERNAL
+        if isinstance(error, Canceled):
+            code = triton.TritonError.CANCELLED
+        response = triton.InferenceResponse(
+            error=triton.TritonError(wire.encode_error(error), code)
+        )
+        self._sender.send(response, flags=triton.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+
+def _response(event: bytes, pixels: np.ndarray):
+    tensors = [
+        triton.Tensor(wire.EVENT, np.array([event], np.object_)),
+        triton.Tensor(wire.IMAGE, np.ascontiguousarray(pixels)),
+    ]
+    return triton.InferenceResponse(tensors)

@@ -1,0 +1,1 @@
+"""Between the service and the engine: Triton carries requests, events and pictures."""

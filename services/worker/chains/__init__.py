@@ -1,0 +1,1 @@
+"""Writing: one port, a language model and an offline writer behind it."""

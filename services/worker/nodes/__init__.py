@@ -1,0 +1,1 @@
+"""The nodes of workflow/specs.py, one module each."""
