@@ -26,7 +26,7 @@ MODELS = stack.Models(
 # Tests look at what happens after a lease or a pause has ended: all are made short.
 TEST_SETTINGS = {
     "ATELIER_GRACE_SECONDS": "5",
-    "ATELIER_LEASE_SECONDS": "2",
+    "ATELIER_LEASE_SECONDS": "4",
     "ATELIER_HEARTBEAT_SECONDS": "0.5",
     "ATELIER_SWEEP_EVERY_SECONDS": "0.5",
     "ATELIER_DRIVE_SECONDS": "2",

@@ -40,6 +40,26 @@ class Studio:
         assert reply.status_code == 201, reply.text
         return Member(self.http, reply.json())
 
+    async def events(
+        self, path: str, last_event_id: str = "", headers: dict[str, str] | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yields server-sent events as ``{"id", "event", "data"}`` until the stream ends."""
+        headers = dict(headers or {})
+        if last_event_id:
+            headers["last-event-id"] = last_event_id
+        async with self.http.stream("GET", path, headers=headers, timeout=60) as reply:
+            assert reply.status_code == 200, await reply.aread()
+            assert reply.headers["content-type"].startswith("text/event-stream")
+            event: dict[str, Any] = {}
+            async for line in reply.aiter_lines():
+                name, _, value = line.partition(": ")
+                if not line and "data" in event:
+                    yield event
+                if not line:
+                    event = {}
+                elif name:
+                    event[name] = orjson.loads(value) if name == "data" else value
+
 
 @dataclass
 class Member:
@@ -82,25 +102,17 @@ class Member:
         final = {"succeeded", "failed", "canceled", "expired"}
 
         async def look() -> Any:
-            job = (await self.get(f"/v1/jobs/{job_id}")).json()
-            return job if job["state"] in final else None
+            try:
+                reply = await self.get(f"/v1/jobs/{job_id}")
+            except httpx.TransportError:  # the gateway is away: a client asks again
+                return None
+            job = reply.json()
+            return job if reply.status_code == 200 and job["state"] in final else None
 
         job: dict[str, Any] = await eventually(look, seconds)
         return job
 
     async def events(self, path: str, last_event_id: str = "") -> AsyncIterator[dict[str, Any]]:
-        """Yields server-sent events as ``{"id", "event", "data"}`` until the stream ends."""
-        headers = dict(self.headers)
-        if last_event_id:
-            headers["last-event-id"] = last_event_id
-        async with self.http.stream("GET", path, headers=headers, timeout=60) as reply:
-            assert reply.status_code == 200, await reply.aread()
-            event: dict[str, Any] = {}
-            async for line in reply.aiter_lines():
-                name, _, value = line.partition(": ")
-                if not line and "data" in event:
-                    yield event
-                if not line:
-                    event = {}
-                elif name:
-                    event[name] = orjson.loads(value) if name == "data" else value
+        """Yields server-sent events as this user."""
+        async for event in Studio(self.http).events(path, last_event_id, self.headers):
+            yield event

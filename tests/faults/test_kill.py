@@ -46,6 +46,7 @@ async def test_a_job_survives_the_death_of_any_process(
         category="eats", inputs={"text": "카페 신메뉴 딸기 라떼 홍보", "aspect": "3:4"}
     )
     job = reply.json()
+    assert reply.status_code == 202, job
     await sampling(member, job["id"])
     await installation.supervisor.kill(victim)
     done = await member.finished(job["id"])

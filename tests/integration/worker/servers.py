@@ -42,6 +42,7 @@ class QueueServer:
         self.canceled: set[str] = set()
         self.lost: set[str] = set()
         self.deaf = False
+        self.tells_in_progress = True
         self.progress: list[pb.ReportProgressRequest] = []
         self.kept: dict[str, str] = {}
         self.running: dict[str, str] = {}
@@ -80,7 +81,8 @@ class QueueServer:
     ) -> pb.ReportProgressResponse:
         self._check(request.lease)
         self.progress.append(request)
-        return pb.ReportProgressResponse(cancel_requested=request.lease.item_id in self.canceled)
+        canceled = self.tells_in_progress and request.lease.item_id in self.canceled
+        return pb.ReportProgressResponse(cancel_requested=canceled)
 
     async def BeginStep(  # noqa: N802
         self, request: pb.BeginStepRequest, call: Call

@@ -78,6 +78,7 @@ async def test_an_item_canceled_by_its_owner_is_stopped_and_so_is_the_sampler(
     stage: Stage,
 ) -> None:
     stage.inference.gate = asyncio.Event()
+    stage.queue.tells_in_progress = False
     item = stage.offer()
     claims = stage.work()
     await _drawing(stage)
@@ -130,7 +131,7 @@ async def test_a_step_refused_for_a_lost_lease_ends_the_item_silently(stage: Sta
 
 
 async def test_it_lets_go_before_a_lease_ends_that_cannot_be_renewed(stage: Stage) -> None:
-    stage.queue.lease_seconds = 0.6
+    stage.queue.lease_seconds = 3.0
     stage.queue.deaf = True
     stage.heartbeat_seconds = 0.1
     stage.inference.gate = asyncio.Event()
@@ -142,13 +143,13 @@ async def test_it_lets_go_before_a_lease_ends_that_cannot_be_renewed(stage: Stag
 
 
 async def test_heartbeats_hold_a_lease_that_is_shorter_than_the_work(stage: Stage) -> None:
-    stage.queue.lease_seconds = 0.6
+    stage.queue.lease_seconds = 2.0
     stage.heartbeat_seconds = 0.1
     stage.inference.gate = asyncio.Event()
     stage.offer()
     stage.work()
     await _drawing(stage)
-    for _ in range(8):  # 0.8 s of heartbeats
+    for _ in range(25):  # 2.5 s of heartbeats
         await asyncio.wait_for(stage.queue.heartbeats.get(), SECONDS)
     stage.inference.gate.set()
     assert (await stage.queue.end()).WhichOneof("outcome") == "delivered"

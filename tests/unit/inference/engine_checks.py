@@ -47,7 +47,7 @@ class Spied(Model):
     def reset(self) -> None:
         self.batches: list[list[int]] = []
         self.latents: dict[int, torch.Tensor] = {}
-        self.before: Callable[[list[int]], None] = lambda seeds: None
+        self.before: Callable[[list[int]], None] = lambda _: None
         self.poisoned: set[int] = set()
 
     def predict(self, rows):

@@ -1,0 +1,126 @@
+"""The engine's rules, on a tiny model with random weights; see ``engine_checks``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from deploy.local.layout import ROOT, environment_bin
+
+CHECKS_SECONDS = 240
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    """What the engine did; in a process of its own because torch lives in another environment."""
+    checks = subprocess.run(
+        [environment_bin(".venv-models") / "python", "-m", "tests.unit.inference.engine_checks"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=CHECKS_SECONDS,
+        check=False,
+    )
+    assert checks.returncode == 0, checks.stderr
+    return dict(json.loads(checks.stdout))
+
+
+def test_rows_that_join_and_leave_at_different_steps_end_as_each_does_alone(
+    found: dict[str, Any],
+) -> None:
+    assert found["company"]["largest_batch"] == 4
+    assert max(found["company"]["differences"]) < 1e-4
+
+
+def test_a_row_is_the_picture_that_the_pipeline_of_diffusers_draws(found: dict[str, Any]) -> None:
+    assert max(found["reference"]["differences"]) < 1e-5
+
+
+def test_a_cancelled_row_is_gone_at_the_next_step_and_makes_room(found: dict[str, Any]) -> None:
+    assert found["cancelling"]["outcomes"] == ["CANCELED", "PICTURE"]
+    assert found["cancelling"]["steps_of_the_cancelled"] == 3
+
+
+def test_a_row_cancelled_in_line_never_begins(found: dict[str, Any]) -> None:
+    assert found["cancelling"]["outcomes_in_line"] == ["PICTURE", "CANCELED"]
+
+
+def test_a_row_of_nan_fails_alone_and_at_once_instead_of_becoming_black(
+    found: dict[str, Any],
+) -> None:
+    assert found["failing"]["nan"] == ["PICTURE", "MODEL_FAILED", "PICTURE"]
+    assert found["failing"]["nan_steps"] == 0
+
+
+def test_a_row_that_raises_fails_alone(found: dict[str, Any]) -> None:
+    assert found["failing"]["raising"] == ["PICTURE", "MODEL_FAILED", "PICTURE"]
+    assert "ValueError" in found["failing"]["raising_message"]
+
+
+def test_out_of_memory_halves_the_rows_now_and_later(found: dict[str, Any]) -> None:
+    assert found["memory"]["outcomes"] == ["PICTURE"] * 4
+    assert found["memory"]["first_batches"] == [4, 2, 2]
+    assert found["memory"]["largest_later"] == 2
+
+
+def test_out_of_memory_for_a_single_row_is_tried_twice_and_then_said_clearly(
+    found: dict[str, Any],
+) -> None:
+    assert found["memory"]["hopeless"] == "MODEL_FAILED"
+    assert found["memory"]["hopeless_tries"] == 2
+    assert "out of memory" in found["memory"]["message"]
+
+
+def test_a_full_line_refuses_and_says_when_to_come_back(found: dict[str, Any]) -> None:
+    refusal = found["refusing"]["overloaded"]
+    assert refusal["reason"] == "OVERLOADED"
+    assert refusal["retry_after_seconds"] == pytest.approx(2 * 12 * 0.5)
+
+
+def test_models_that_are_missing_or_broken_are_told_apart(found: dict[str, Any]) -> None:
+    assert found["refusing"]["unknown"]["reason"] == "UNKNOWN_MODEL"
+    assert found["refusing"]["broken"]["reason"] == "MODEL_FAILED"
+
+
+def test_an_invalid_request_names_its_field(found: dict[str, Any]) -> None:
+    assert found["refusing"]["invalid"]["reason"] == "INVALID_ARGUMENT"
+    assert found["refusing"]["invalid"]["field"] == "aspect"
+
+
+def test_sampling_has_a_time_limit_that_does_not_count_the_time_in_line(
+    found: dict[str, Any],
+) -> None:
+    assert found["timing"]["outcomes"] == ["TIMEOUT", "PICTURE"]
+    assert found["timing"]["seconds"] == [3.0]
+
+
+def test_the_same_seed_gives_the_same_picture_and_another_seed_another(
+    found: dict[str, Any],
+) -> None:
+    repeated = found["repeating"]
+    assert repeated["first"] == repeated["second"] != repeated["other"]
+
+
+def test_a_lonely_shape_gets_as_many_steps_as_a_crowded_one(found: dict[str, Any]) -> None:
+    assert found["turns"]["steps"] == [5] * 9
+
+
+def test_previews_are_small_jpegs_of_every_other_step_and_only_where_asked(
+    found: dict[str, Any],
+) -> None:
+    seen = found["previews"]
+    assert seen["steps"] == [[step, 6] for step in range(1, 7)]
+    assert [bool(size) for size in seen["bytes"]] == [False, True, False, True, False, False]
+    assert max(seen["bytes"]) <= 32_000
+    assert seen["plain_bytes"] == [0] * 6
+    assert (seen["format"], seen["size"]) == ("JPEG", seen["picture_size"])
+
+
+def test_a_model_brings_its_own_defaults_and_is_profiled(found: dict[str, Any]) -> None:
+    seen = found["installed"]
+    assert (seen["steps"], seen["guidance_scale"]) == (5, 2.5)
+    assert 2 <= seen["rows_max"] <= 8
+    assert seen["row_step_seconds"] > 0
