@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from openai import AsyncOpenAI
 
 from kit import process
@@ -13,7 +15,7 @@ from kit.rpc.server import Server
 from services.worker import doorbell
 from services.worker.artist import Artist, Readiness
 from services.worker.chains.llm import LlmWriter
-from services.worker.chains.offline.vocabulary import load_vocabulary
+from services.worker.chains.offline.vocabulary import Vocabulary, load_vocabulary
 from services.worker.chains.offline.writer import OfflineWriter
 from services.worker.chains.usage import LoggedUsage, Prices
 from services.worker.chains.writer import FallbackWriter, Writer
@@ -25,6 +27,8 @@ from services.worker.nodes.registry import IMPLEMENTATIONS
 from services.worker.nodes.run import Tools
 from services.worker.queue import Queue
 from workflow.specs import Pool
+
+log = logging.getLogger(__name__)
 
 
 async def compose(running: Process, settings: WorkerSettings) -> None:
@@ -75,7 +79,7 @@ def _limits(settings: WorkerSettings) -> Limits:
 
 def make_writer(running: Process, settings: WorkerSettings) -> Writer:
     """Makes the writer that the settings ask for: without an endpoint, the offline one."""
-    vocabulary = load_vocabulary(settings.vocabulary) if settings.vocabulary else None
+    vocabulary = _vocabulary(settings)
     offline = OfflineWriter(vocabulary)
     if not settings.has_endpoint:
         return offline
@@ -90,6 +94,15 @@ def make_writer(running: Process, settings: WorkerSettings) -> Writer:
     can_draw = vocabulary.can_draw() if vocabulary else {}
     writer = LlmWriter(client, settings.openai_model, LoggedUsage(), prices, can_draw)
     return FallbackWriter(writer, offline) if settings.writer_fallback else writer
+
+
+def _vocabulary(settings: WorkerSettings) -> Vocabulary | None:
+    """Reads what the bundled model can draw; an image without that model has no such file."""
+    path = settings.vocabulary
+    if path is None or not path.is_file():
+        log.info("prompts are passed on as they are", extra={"vocabulary": str(path)})
+        return None
+    return load_vocabulary(path)
 
 
 if __name__ == "__main__":

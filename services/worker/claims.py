@@ -8,17 +8,17 @@ somebody else may have it, and whatever is still done here must have no effect.
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import grpc
 from atelier.jobs.v1 import queue_pb2 as pb
 
 from kit import telemetry
 from services.worker.failures import INFRA, Failed, classify
+from services.worker.held import Fate, Held
 from services.worker.progress import Progress, Update
 from services.worker.queue import LeaseLost, Queue
 
@@ -31,59 +31,6 @@ HAND_BACK_SECONDS = 2.0
 _STOPPED_HERE = Failed(INFRA, "unavailable", "The worker was stopped; the item is run again.")
 
 Execute = Callable[[pb.ClaimedItem, Progress], Awaitable[pb.Delivery]]
-
-
-class Fate(enum.Enum):
-    """Why an item's work was ended from outside."""
-
-    NONE = enum.auto()
-    CANCELED = enum.auto()  # by its owner: reported as stopped
-    HANDED_BACK = enum.auto()  # this worker stops: reported, so that nobody waits for the lease
-    ABANDONED = enum.auto()  # the lease is lost: nothing is said
-
-
-@dataclass
-class Held:
-    """An item that this worker has.
-
-    Attributes:
-        item: What was claimed.
-        attending: Sees to its work and reports the end.
-        work: Makes the output.
-        lapse: Lets go when the lease nears its end.
-        fate: Why it was ended from outside.
-    """
-
-    item: pb.ClaimedItem
-    lapse: asyncio.TimerHandle
-    fate: Fate = Fate.NONE
-    attending: asyncio.Task[None] | None = None
-    work: asyncio.Task[pb.Delivery] | None = field(default=None, repr=False)
-
-    @property
-    def lease(self) -> pb.Lease:
-        """The claim, as every report carries it."""
-        return pb.Lease(item_id=self.item.item_id, token=self.item.token)
-
-    @property
-    def labels(self) -> dict[str, object]:
-        """What every log line of the item carries."""
-        item = self.item
-        return {
-            "item_id": item.item_id,
-            "job_id": item.job_id,
-            "attempt": item.attempt,
-            "output": item.output,
-            "category": item.category,
-            "template_id": item.template_id,
-        }
-
-    def end(self, fate: Fate) -> None:
-        """Ends the work; the first reason counts."""
-        if self.fate is Fate.NONE:
-            self.fate = fate
-        if self.work:
-            self.work.cancel()
 
 
 @dataclass(frozen=True)
@@ -181,7 +128,8 @@ class Claims:
 
     async def _attend(self, held: Held) -> None:
         try:
-            with telemetry.span("worker/item"):
+            with telemetry.span("worker/item") as span:
+                span.set_attributes(held.labels)
                 held.work = asyncio.create_task(self._work(held))
                 if held.fate is not Fate.NONE:  # ended before it began
                     held.work.cancel()
@@ -230,7 +178,7 @@ class Claims:
         elif error := work.exception():
             if isinstance(error, LeaseLost):
                 raise error
-            request.failed.CopyFrom(classify(error).as_proto())
+            request.failed.CopyFrom(classify(error, held.labels).as_proto())
         else:
             request.delivered.CopyFrom(work.result())
         outcome = str(request.WhichOneof("outcome"))

@@ -41,8 +41,16 @@ class Faces:
 
     @classmethod
     def of(cls, directory: Path) -> Faces:
-        """Returns the fonts of a folder."""
-        return cls(directory / "NanumGothicExtraBold.ttf", directory / "NanumGothicBold.ttf")
+        """Returns the fonts of a folder.
+
+        Raises:
+            FileNotFoundError: It lacks one.
+        """
+        faces = cls(directory / "NanumGothicExtraBold.ttf", directory / "NanumGothicBold.ttf")
+        for path in (faces.headline, faces.subline):
+            if not path.is_file():
+                raise FileNotFoundError(f"there is no font {path}")
+        return faces
 
 
 @dataclass(frozen=True)

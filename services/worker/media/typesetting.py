@@ -130,7 +130,8 @@ def _sizes(style: Style) -> list[int]:
 
 def _block(text: str, style: Style, size: int, width: int) -> Block:
     font = load_font(style.face, size)
-    return Block(tuple(wrap(text, font, width)), font, round(size * style.leading))
+    leading = max(round(size * style.leading), sum(font.getmetrics()))  # never less than its ink
+    return Block(tuple(wrap(text, font, width)), font, leading)
 
 
 def wrap(text: str, font: Font, width: int) -> list[str]:

@@ -11,7 +11,7 @@ import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class Unit:
     supervisor: Supervisor
     channel: ServiceChannel
     blobs: Blobs
+    service: str = "inference"
+    engine: str = "triton"
 
     def call(self, user: uuid.UUID | None = None, **asked: Any) -> Any:
         key = f"tmp/{uuid.uuid4()}/1/picture.png"
@@ -66,7 +68,7 @@ class Unit:
 
     @property
     def serving(self) -> Callable[[], Awaitable[bool]]:
-        return probes.grpc_health(self.layout.socket("inference"))
+        return probes.grpc_health(self.layout.socket(self.service))
 
 
 async def _save_tiny_model(folder: Path) -> None:
@@ -104,6 +106,26 @@ async def unit() -> AsyncIterator[Unit]:
         shutil.rmtree(places.run, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+async def alone(unit: Unit) -> AsyncIterator[Unit]:
+    """The same without Triton: the engine runs in the service's own process."""
+    places, name = unit.layout, "alone"
+    environment = stack.service_environment(places, "inference")
+    environment |= {"ATELIER_LISTEN": places.socket(name), "ATELIER_TRITON_GRPC": ""}
+    part = triton.inference_part(places, environment, places.data / "models")
+    probe = probes.grpc_health(places.socket(name))
+    await unit.supervisor.start([replace(part, name=name, probe=probe)])
+    async with open_channel(places.socket(name)) as channel:
+        signed = replace(unit.channel, channel=channel)
+        yield replace(unit, channel=signed, service=name, engine=name)
+    await unit.supervisor.stop(name)
+
+
+@pytest.fixture(params=["unit", "alone"])
+def either(request: pytest.FixtureRequest, unit: Unit, alone: Unit) -> Unit:
+    return unit if request.param == "unit" else alone
+
+
 def _blob_settings(places: Layout) -> BlobSettings:
     return BlobSettings(
         keys_dir=places.keys,
@@ -113,11 +135,11 @@ def _blob_settings(places: Layout) -> BlobSettings:
     )
 
 
-async def test_progress_comes_step_by_step_and_then_a_picture_lies_in_storage(unit: Unit) -> None:
-    progress, image = await unit.draw(seed=1, steps=6, aspect="4:3", previews=True)
+async def test_progress_comes_step_by_step_and_then_a_picture_lies_in_storage(either: Unit) -> None:
+    progress, image = await either.draw(seed=1, steps=6, aspect="4:3", previews=True)
     assert [(one.step, one.steps) for one in progress] == [(step, 6) for step in range(1, 7)]
     assert progress[1].preview.startswith(b"\xff\xd8")
-    png = await unit.blobs.get(image.object_key)
+    png = await either.blobs.get(image.object_key)
     assert hashlib.sha256(png).hexdigest() == image.sha256
     assert png.startswith(b"\x89PNG")
     assert (image.width, image.height) == (64, 48)
@@ -125,17 +147,17 @@ async def test_progress_comes_step_by_step_and_then_a_picture_lies_in_storage(un
     assert image.seconds > 0
 
 
-async def test_the_same_seed_gives_the_same_bytes(unit: Unit) -> None:
-    pictures = [await unit.draw(seed=seed, steps=4) for seed in (3, 3, 4)]
+async def test_the_same_seed_gives_the_same_bytes(either: Unit) -> None:
+    pictures = [await either.draw(seed=seed, steps=4) for seed in (3, 3, 4)]
     first, again, other = (image.sha256 for _, image in pictures)
     assert first == again != other
 
 
-async def test_rows_of_two_users_are_drawn_side_by_side(unit: Unit) -> None:
+async def test_rows_of_two_users_are_drawn_side_by_side(either: Unit) -> None:
     told: list[int] = []
 
     async def watch(seed: int) -> None:
-        async for _ in unit.call(uuid.uuid4(), seed=seed, steps=SLOW):
+        async for _ in either.call(uuid.uuid4(), seed=seed, steps=SLOW):
             told.append(seed)  # noqa: PERF401  # as it happens, between the other's
 
     await asyncio.gather(watch(1), watch(2))
@@ -145,11 +167,11 @@ async def test_rows_of_two_users_are_drawn_side_by_side(unit: Unit) -> None:
     assert told.count(1) == told.count(2) == SLOW + 1
 
 
-async def test_ending_the_call_stops_the_sampler(unit: Unit) -> None:
-    call = unit.call(steps=SLOW)
+async def test_ending_the_call_stops_the_sampler(either: Unit) -> None:
+    call = either.call(steps=SLOW)
     await anext(aiter(call))
     call.cancel()
-    log = unit.layout.logs / "triton.log"
+    log = either.layout.logs / f"{either.engine}.log"
 
     async def stopped() -> list[str]:
         return re.findall(rf"canceled after (\d+) of {SLOW} steps", log.read_text())
@@ -158,15 +180,15 @@ async def test_ending_the_call_stops_the_sampler(unit: Unit) -> None:
     assert int(steps) < SLOW
 
 
-async def test_what_cannot_be_drawn_is_refused_by_reason(unit: Unit) -> None:
-    unknown = await unit.refused(model="none")
+async def test_what_cannot_be_drawn_is_refused_by_reason(either: Unit) -> None:
+    unknown = await either.refused(model="none")
     assert unknown.failure.reason == "UNKNOWN_MODEL"
-    invalid = await unit.refused(aspect="2:1")
+    invalid = await either.refused(aspect="2:1")
     assert invalid.failure.reason == "INVALID_ARGUMENT"
     assert invalid.violations[0].field == "aspect"
-    elsewhere = await unit.refused(object_key="works/1.png")
+    elsewhere = await either.refused(object_key="works/1.png")
     assert elsewhere.violations[0].field == "object_key"
-    late = await unit.refused(steps=SLOW, timeout_seconds=0.001)
+    late = await either.refused(steps=SLOW, timeout_seconds=0.001)
     assert late.failure.reason == "TIMEOUT"
 
 
@@ -186,6 +208,12 @@ def gone(unit: Unit) -> Callable[[], Awaitable[bool]]:
         return not await unit.serving()
 
     return look
+
+
+async def test_both_engines_draw_the_same(unit: Unit, alone: Unit) -> None:
+    pictures = [await each.draw(seed=8, steps=4) for each in (unit, alone)]
+    first, second = (image.sha256 for _, image in pictures)
+    assert first == second
 
 
 async def test_a_killed_triton_fails_its_calls_and_comes_back(unit: Unit) -> None:
