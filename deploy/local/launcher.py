@@ -1,9 +1,9 @@
 """Starts one process and ends its whole group when the supervisor is gone.
 
-``launcher.py PIPE_FD UID COMMAND...``: reads nothing from the pipe but waits for its end, which
-comes when the supervisor dies, however it dies; then the group gets SIGTERM and, after a grace,
-SIGKILL. SIGTERM to the launcher does the same. Standard library only and no imports of ours: it is
-started for every part.
+``launcher.py PIPE_FD UID GRACE_SECONDS COMMAND...``: reads nothing from the pipe but waits for its
+end, which comes when the supervisor dies, however it dies; then the group gets SIGTERM and, after
+the grace, SIGKILL. SIGTERM to the launcher does the same. Standard library only and no imports of
+ours: it is started for every part.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ import signal
 import subprocess
 import sys
 
-GRACE_SECONDS = 15.0
-
 
 def main() -> int:
     """Runs the command and returns its exit status."""
-    pipe, uid, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    pipe, uid, grace, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
     asked, ask = os.pipe()
     signal.signal(signal.SIGTERM, lambda *_: os.write(ask, b"."))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
@@ -29,7 +27,7 @@ def main() -> int:
     readable, _, _ = select.select([pipe, asked, ended], [], [])
     if ended not in readable:
         _signal(child.pid, signal.SIGTERM)
-        select.select([ended], [], [], GRACE_SECONDS)
+        select.select([ended], [], [], float(grace))
     _signal(child.pid, signal.SIGKILL)  # whatever is left of the group
     return child.wait()
 

@@ -62,7 +62,6 @@ def s3(layout: Layout) -> Part:
             f"-volume.port={ports['volume']}",
             f"-volume.port.grpc={ports['volume_grpc']}",
             "-volume.max=0",
-            "-volume.preStopSeconds=0",
             f"-filer.port={ports['filer']}",
             f"-filer.port.grpc={ports['filer_grpc']}",
             "-s3",
@@ -74,4 +73,6 @@ def s3(layout: Layout) -> Part:
             f"-s3.config={identities}",
         ],
         probe=probes.http(f"http://{layout.address('s3')}/healthz"),
+        # It does not end by itself; what it acknowledged is with the kernel, which outlives it.
+        grace_seconds=1.0,
     )

@@ -38,6 +38,7 @@ class Part:
         after: Parts that must be ready before it is started the first time.
         uid: The user to run it as; -1: the same.
         ready_seconds: How long it may take to be ready.
+        grace_seconds: How long it may take to end before it is killed.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Part:
     after: tuple[str, ...] = ()
     uid: int = -1
     ready_seconds: float = 60.0
+    grace_seconds: float = 15.0
 
 
 class PartFailed(RuntimeError):
@@ -154,7 +156,10 @@ class Supervisor:
             key: os.environ[key] for key in ("HOME", "LANG", "TMPDIR") if key in os.environ
         }
         environment = {"PATH": os.defpath, **inherited, **part.environment}
-        launcher = [sys.executable, "-S", "-E", str(LAUNCHER), str(self._reading), str(part.uid)]
+        launcher = [
+            *(sys.executable, "-S", "-E", str(LAUNCHER)),
+            *(str(self._reading), str(part.uid), str(part.grace_seconds)),
+        ]
         return await asyncio.create_subprocess_exec(
             *launcher,
             *part.command,

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 TRY_AGAIN_SECONDS, TRY_AGAIN_SECONDS_MAX = 0.2, 30.0
-TRIAL_SECONDS_MAX = 120.0
+TRIAL_SECONDS_MAX = 300.0
 # A string in, a picture out: with numpy 2 a server says that it is ready and dies of the first
 # string that it is sent.
 TRIAL = ImageRequest("a trial", steps=1)
@@ -86,14 +86,32 @@ class Readiness:
         return self._states[self._default_model] == MODEL_STATE_READY
 
     async def _stay_ready(self) -> None:
-        """Returns when the engine does not answer, or the default model fails a real request."""
-        while await self._sampler.ready():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._doubted.wait(), LOOK_SECONDS)
-            if self._doubted.is_set():
-                self._doubted.clear()
-                if await self._try(self._default_model) != MODEL_STATE_READY:
-                    return
+        """Returns when the engine does not answer, or the default model fails a real request.
+
+        The real request may wait in line; meanwhile the engine is asked whether it lives.
+        """
+        trial: asyncio.Task[ModelState.ValueType] | None = None
+        try:
+            while await self._sampler.ready():
+                if trial is None and self._doubted.is_set():
+                    self._doubted.clear()
+                    trial = asyncio.create_task(self._try(self._default_model))
+                if trial is not None and trial.done():
+                    if trial.result() != MODEL_STATE_READY:
+                        return
+                    trial = None
+                await self._pause(trial)
+        finally:
+            if trial is not None:
+                trial.cancel()
+
+    async def _pause(self, trial: asyncio.Task[ModelState.ValueType] | None) -> None:
+        """Waits for the trial or, without one, for a doubt; for a second at most."""
+        if trial is not None:
+            await asyncio.wait({trial}, timeout=LOOK_SECONDS)
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._doubted.wait(), LOOK_SECONDS)
 
     async def _try(self, name: str) -> ModelState.ValueType:
         trial = ImageRequest(TRIAL.prompt, steps=TRIAL.steps, model=name)

@@ -158,6 +158,7 @@ class Engine:
     def _wanted(self, row: Row) -> bool:
         """Whether a row goes on; tells its watcher where it does not."""
         if row.watcher.cancelled():
+            log.info("canceled after %d of %d steps", row.index, row.schedule.count)
             row.fail(Canceled("canceled by the caller"))
             return False
         limit = row.request.timeout_seconds

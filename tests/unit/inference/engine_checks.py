@@ -6,7 +6,6 @@ findings as one JSON object; the tests in ``test_engine.py`` judge them.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import sys
@@ -19,15 +18,11 @@ import torch
 from PIL import Image
 
 from inference.engine.engine import Engine
-from inference.engine.errors import EngineError
-from inference.engine.model import Model
-from inference.engine.profile import Profile, measure
-from inference.engine.registry import Installed, Registry
-from inference.engine.request import ImageRequest, Picture, Progress
+from inference.engine.profile import measure
+from inference.engine.registry import Registry
 from tests.unit.inference import tiny
+from tests.unit.inference.engine_bench import CPU, Asked, Bench, Heard, refusal, request
 
-CPU = torch.device("cpu")
-Asked = dict[str, Any]
 MIXED: list[Asked] = [
     {"seed": 1, "steps": 12, "guidance_scale": 5.0},
     {"seed": 2, "steps": 20, "guidance_scale": 3.0, "negative_prompt": "blue"},
@@ -35,106 +30,6 @@ MIXED: list[Asked] = [
     {"seed": 4, "steps": 15, "guidance_scale": 1.0, "scheduler": "ddim"},
     {"seed": 5, "steps": 6, "aspect": "16:9"},
 ]
-
-
-class Spied(Model):
-    """A model that tells what it was asked, and fails when told to."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__("tiny", directory, CPU)
-        self.reset()
-
-    def reset(self) -> None:
-        self.batches: list[list[int]] = []
-        self.latents: dict[int, torch.Tensor] = {}
-        self.before: Callable[[list[int]], None] = lambda _: None
-        self.poisoned: set[int] = set()
-
-    def predict(self, rows):
-        seeds = [row.request.seed for row in rows]
-        self.batches.append(seeds)
-        self.before(seeds)
-        made = super().predict(rows)
-        return [
-            one * float("nan") if seed in self.poisoned else one
-            for one, seed in zip(made, seeds, strict=True)
-        ]
-
-    def decode(self, rows):
-        self.latents |= {row.request.seed: row.latents for row in rows}
-        return super().decode(rows)
-
-
-class Heard:
-    """A watcher that keeps all it hears, and leaves after so many steps."""
-
-    def __init__(self, leaves_after: int = 1_000) -> None:
-        self.steps: list[Progress] = []
-        self.picture: Picture | None = None
-        self.error: EngineError | None = None
-        self.leaves_after = leaves_after
-
-    def cancelled(self) -> bool:
-        return len(self.steps) >= self.leaves_after
-
-    def progress(self, progress: Progress) -> None:
-        self.steps.append(progress)
-
-    def finished(self, picture: Picture) -> None:
-        self.picture = picture
-
-    def failed(self, error: EngineError) -> None:
-        self.error = error
-
-    @property
-    def outcome(self) -> str:
-        assert (self.picture is None) != (self.error is None)
-        return self.error.reason if self.error else "PICTURE"
-
-    @property
-    def sha256(self) -> str:
-        assert self.picture
-        return hashlib.sha256(self.picture.pixels.tobytes()).hexdigest()
-
-
-class Bench:
-    """One model and as many engines as checks want."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.model = Spied(directory)
-        self.now = 0.0
-
-    def engine(self, rows_max: int = 8, waiting_max: int = 64) -> Engine:
-        self.model.reset()
-        self.now = 0.0
-        installed = Installed(self.model, Profile(rows_max, 0.5))
-        registry = Registry({"tiny": installed, "broken": None}, "tiny")
-        return Engine(registry, waiting_max, clock=lambda: self.now)
-
-    def run(self, engine: Engine, *asked: Asked, heard: list[Heard] | None = None) -> list[Heard]:
-        watchers = heard or [Heard() for _ in asked]
-        for one, watcher in zip(asked, watchers, strict=True):
-            engine.submit(request(**one), watcher)
-        while engine.step():
-            self.now += 1
-        return watchers
-
-    def alone(self, asked: Asked) -> torch.Tensor:
-        self.run(self.engine(), asked)
-        return self.model.latents[asked["seed"]]
-
-
-def request(**asked: Any) -> ImageRequest:
-    return ImageRequest(**({"prompt": "a red mug"} | asked))
-
-
-def refusal(engine: Engine, **asked: Any) -> dict[str, Any]:
-    try:
-        engine.submit(request(**asked), Heard())
-    except EngineError as error:
-        return vars(error) | {"reason": error.reason}
-    return {}
 
 
 def company(bench: Bench) -> dict[str, Any]:
@@ -161,18 +56,18 @@ def reference(bench: Bench) -> dict[str, Any]:
     pipeline = bench.model._pipeline
     pipeline.set_progress_bar_config(disable=True)
     differences = []
-    for negative in ("", "blue"):
+    for negative, guidance in (("", 2.5), ("blue", 7.0)):
         wanted = pipeline(
             "a red mug",
             negative_prompt=negative or None,
             num_inference_steps=9,
-            guidance_scale=4.0,
+            guidance_scale=guidance,
             generator=torch.Generator().manual_seed(7),
             width=64,
             height=64,
             output_type="latent",
         ).images
-        asked = {"seed": 7, "steps": 9, "guidance_scale": 4.0, "negative_prompt": negative}
+        asked = {"seed": 7, "steps": 9, "guidance_scale": guidance, "negative_prompt": negative}
         differences.append((bench.alone(asked) - wanted).abs().max().item())
     return {"differences": differences}
 

@@ -1,0 +1,1 @@
+"""Other places for the engine than Triton, behind the same port."""

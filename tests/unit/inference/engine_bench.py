@@ -1,0 +1,120 @@
+"""A tiny model that tells what it is asked, watchers that keep what they hear, engines for both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inference.engine.engine import Engine
+from inference.engine.errors import EngineError
+from inference.engine.model import Model
+from inference.engine.profile import Profile
+from inference.engine.registry import Installed, Registry
+from inference.engine.request import ImageRequest, Picture, Progress
+
+CPU = torch.device("cpu")
+Asked = dict[str, Any]
+
+
+class Spied(Model):
+    """A model that tells what it was asked, and fails when told to."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__("tiny", directory, CPU)
+        self.reset()
+
+    def reset(self) -> None:
+        self.batches: list[list[int]] = []
+        self.latents: dict[int, torch.Tensor] = {}
+        self.before: Callable[[list[int]], None] = lambda _: None
+        self.poisoned: set[int] = set()
+
+    def predict(self, rows):
+        seeds = [row.request.seed for row in rows]
+        self.batches.append(seeds)
+        self.before(seeds)
+        made = super().predict(rows)
+        return [
+            one * float("nan") if seed in self.poisoned else one
+            for one, seed in zip(made, seeds, strict=True)
+        ]
+
+    def decode(self, rows):
+        self.latents |= {row.request.seed: row.latents for row in rows}
+        return super().decode(rows)
+
+
+class Heard:
+    """A watcher that keeps all it hears, and leaves after so many steps."""
+
+    def __init__(self, leaves_after: int = 1_000) -> None:
+        self.steps: list[Progress] = []
+        self.picture: Picture | None = None
+        self.error: EngineError | None = None
+        self.leaves_after = leaves_after
+
+    def cancelled(self) -> bool:
+        return len(self.steps) >= self.leaves_after
+
+    def progress(self, progress: Progress) -> None:
+        self.steps.append(progress)
+
+    def finished(self, picture: Picture) -> None:
+        self.picture = picture
+
+    def failed(self, error: EngineError) -> None:
+        self.error = error
+
+    @property
+    def outcome(self) -> str:
+        assert (self.picture is None) != (self.error is None)
+        return self.error.reason if self.error else "PICTURE"
+
+    @property
+    def sha256(self) -> str:
+        assert self.picture
+        return hashlib.sha256(self.picture.pixels.tobytes()).hexdigest()
+
+
+class Bench:
+    """One model and as many engines as checks want."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.model = Spied(directory)
+        self.now = 0.0
+
+    def engine(self, rows_max: int = 8, waiting_max: int = 64) -> Engine:
+        self.model.reset()
+        self.now = 0.0
+        installed = Installed(self.model, Profile(rows_max, 0.5))
+        registry = Registry({"tiny": installed, "broken": None}, "tiny")
+        return Engine(registry, waiting_max, clock=lambda: self.now)
+
+    def run(self, engine: Engine, *asked: Asked, heard: list[Heard] | None = None) -> list[Heard]:
+        watchers = heard or [Heard() for _ in asked]
+        for one, watcher in zip(asked, watchers, strict=True):
+            engine.submit(request(**one), watcher)
+        while engine.step():
+            self.now += 1
+        return watchers
+
+    def alone(self, asked: Asked) -> torch.Tensor:
+        self.run(self.engine(), asked)
+        return self.model.latents[asked["seed"]]
+
+
+def request(**asked: Any) -> ImageRequest:
+    return ImageRequest(**({"prompt": "a red mug"} | asked))
+
+
+def refusal(engine: Engine, **asked: Any) -> dict[str, Any]:
+    try:
+        engine.submit(request(**asked), Heard())
+    except EngineError as error:
+        return vars(error) | {"reason": error.reason}
+    return {}
