@@ -35,7 +35,10 @@ check: install ## Lint, types, import arrows, protos, stale files: under a minut
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
 	@.venv/bin/buf lint
-	@.venv/bin/buf breaking --against '.git#ref=$(PROTO_BASE)'
+	@rm -rf build/protos-before && mkdir -p build/protos-before/gen
+	@git archive $(PROTO_BASE) protos buf.yaml | tar -x -C build/protos-before
+	@cp -r gen/third_party build/protos-before/gen/
+	@.venv/bin/buf breaking --against build/protos-before
 	@$(PY) -m gateway.openapi --check docs/openapi.json
 
 # The released protos, or before the first release the last commit.

@@ -16,6 +16,7 @@ import pytest
 from deploy.local import layout, postgres, stack, stores
 from deploy.local.layout import Layout
 from deploy.local.supervisor import Supervisor
+from kit.testing.collector import Collector
 from tests.studio import Member, Studio
 
 # Another model's folder may be tested than the bundled one.
@@ -75,12 +76,20 @@ async def data_stores(postgres_server: Installation) -> Installation:
 
 
 @pytest.fixture(scope="session")
-async def installation(data_stores: Installation) -> Installation:
+async def collector() -> AsyncIterator[Collector]:
+    """Receives the spans of every process."""
+    async with Collector() as receiving:
+        yield receiving
+
+
+@pytest.fixture(scope="session")
+async def installation(data_stores: Installation, collector: Collector) -> Installation:
     """Everything."""
     supervisor, places = data_stores.supervisor, data_stores.layout
+    settings = TEST_SETTINGS | {"ATELIER_OTLP_ENDPOINT": collector.endpoint}
     async with asyncio.TaskGroup() as starting:
         starting.create_task(stack.start_triton(supervisor, places, MODELS))
-        starting.create_task(stack.start_services(supervisor, places, TEST_SETTINGS, MODELS))
+        starting.create_task(stack.start_services(supervisor, places, settings, MODELS))
     return data_stores
 
 

@@ -16,7 +16,6 @@ import psutil
 from deploy.local import postgres
 from deploy.local.layout import ROOT
 
-GLIBC_MIN = (2, 35)
 DISK_BYTES_MIN = 2 << 30
 MEMORY_BYTES_MIN = 3 << 30
 
@@ -41,9 +40,6 @@ def _lacks(data: Path) -> Iterator[str]:
         yield f"Python {platform.python_version()}: 3.11 or 3.12 is needed (make PYTHON=python3.11)"
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         yield f"{sys.platform} on {platform.machine()}: the parts' wheels are for Linux x86-64"
-    library, version = platform.libc_ver()
-    if library == "glibc" and tuple(int(part) for part in version.split(".")[:2]) < GLIBC_MIN:
-        yield f"glibc {version}: Triton's wheel needs 2.35 or newer (Debian 12, Ubuntu 22.04)"
     for folder in (".venv-models", "gen"):
         if not (ROOT / folder).exists():
             yield f"{folder} is missing: run make install models"

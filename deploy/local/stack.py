@@ -118,8 +118,12 @@ async def start_services(
 
 
 async def start_triton(supervisor: Supervisor, layout: Layout, models: Models = BUNDLED) -> None:
-    """Starts Triton, which needs none of the others and takes longest."""
-    await supervisor.start([triton.part(layout, models.folder, models.default)])
+    """Starts Triton, which needs none of the others and takes longest.
+
+    Where its wheel does not run, inference hosts the same engine itself.
+    """
+    if triton.supported():
+        await supervisor.start([triton.part(layout, models.folder, models.default)])
 
 
 async def start(supervisor: Supervisor, layout: Layout) -> None:

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from kit import telemetry
@@ -108,6 +109,8 @@ class _Guard:
     def _admit(self, context: Context) -> Call:
         metadata = _metadata(context)
         identity = self._identify(metadata.get("authorization", ""))
+        # Users come through the gateway; a service says its own name.
+        trace.get_current_span().set_attribute(telemetry.CALLER, identity.service or "gateway")
         if not self._policy.admits(identity):
             if identity.kind is Kind.NOBODY:
                 raise Unauthenticated("sign in first: send an Authorization header")
