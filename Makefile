@@ -78,7 +78,7 @@ protos: gen/.ready ## Generate stubs and descriptors from the protos
 .venv/.ready: requirements.lock requirements-dev.lock Makefile
 	@echo "install: services' environment (.venv), about 600 MB"
 	@$(PYTHON) -m venv .venv
-	@$(PY) -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@$(PY) -m pip install -qq --disable-pip-version-check uv==0.13.9
 	@$(UV) pip install --quiet --python $(PY) --require-hashes -r requirements.lock -r requirements-dev.lock
 	@printf '%s\n%s\n' "$(CURDIR)" "$(CURDIR)/gen" > $$($(PY) -c 'import site; print(site.getsitepackages()[0])')/atelier.pth
 	@touch $@
