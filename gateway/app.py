@@ -20,7 +20,7 @@ from starlette.routing import Router as Pages
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import openapi, problems
+from gateway import errors_page, openapi, problems
 from gateway.routes import Router, routes
 from gateway.transcoder import Transcoder
 from kit import telemetry
@@ -131,6 +131,7 @@ def _swagger() -> Path:
 def build(channels: Mapping[str, grpc.aio.Channel]) -> ASGIApp:
     """Composes the application over one channel per service."""
     document = openapi.text().encode()
+    error_codes = errors_page.build()
     health = Health(channels)
     transcoder = Transcoder(Router(routes()), channels)
 
@@ -140,6 +141,9 @@ def build(channels: Mapping[str, grpc.aio.Channel]) -> ASGIApp:
     async def docs(request: Request) -> Response:  # noqa: ARG001
         return HTMLResponse(_DOCS)
 
+    async def errors(request: Request) -> Response:  # noqa: ARG001
+        return HTMLResponse(error_codes)
+
     async def studio(request: Request) -> Response:  # noqa: ARG001
         return FileResponse(STUDIO / "index.html")
 
@@ -147,6 +151,7 @@ def build(channels: Mapping[str, grpc.aio.Channel]) -> ASGIApp:
         Route("/", studio),
         Mount("/studio", StaticFiles(directory=STUDIO)),
         Route("/docs", docs),
+        Route("/docs/errors", errors),
         Mount("/docs/assets", StaticFiles(directory=_swagger())),
         Route("/openapi.json", openapi_json),
         Route("/healthz", health.live),

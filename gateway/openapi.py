@@ -85,7 +85,10 @@ def _places(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[tuple[in
         for j, field in enumerate(message.field):
             yield (4, i, 2, j), f"{name}.{field.name}"
     for i, enum in enumerate(file.enum_type):
-        yield (5, i), f"{file.package}.{enum.name}"
+        name = f"{file.package}.{enum.name}"
+        yield (5, i), name
+        for j, value in enumerate(enum.value):
+            yield (5, i, 2, j), f"{name}.{value.name}"
     for i, service in enumerate(file.service):
         name = f"{file.package}.{service.name}"
         yield (6, i), name

@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     drain_seconds: Annotated[float, Field(ge=0, le=120)] = 0.0
     grace_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     reflection: bool = False
+    crash_at: str = Field(default="", description="A crash point; for tests only")
 
 
 class ServerSettings(Settings):

@@ -13,6 +13,7 @@ from opentelemetry.trace import SpanKind
 
 from kit import telemetry
 from kit.bus import Bus
+from kit.crash import crash_point
 from kit.database import Database, Session
 from kit.database.session import subject_of
 from kit.identity import system
@@ -55,6 +56,7 @@ class Consumer:
             except Exception as error:
                 await self._put_back(event_id, message, error)
                 return
+            crash_point("consume.taken_effect")
             await message.ack()
 
     async def _take_effect(self, event_id: uuid.UUID, message: Msg) -> None:

@@ -13,6 +13,7 @@ import uvloop
 
 from kit import telemetry
 from kit.config import Settings, load
+from kit.crash import crash_point
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 def run(settings: type[S], compose: Callable[[Process, S], Awaitable[None]]) -> None:
     """Runs a process until SIGTERM or SIGINT; exits with 1 where a background task failed."""
     loaded = load(settings)
+    crash_point.arm(loaded.crash_at)
     telemetry.configure(loaded.service, loaded.log_level, loaded.otlp_endpoint)
     if uvloop.run(_live(loaded, compose)):
         raise SystemExit(1)

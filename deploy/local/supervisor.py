@@ -39,6 +39,7 @@ class Part:
         uid: The user to run it as; -1: the same.
         ready_seconds: How long it may take to be ready.
         grace_seconds: How long it may take to end before it is killed.
+        restarts: Whether it is started again when it ends.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Part:
     uid: int = -1
     ready_seconds: float = 60.0
     grace_seconds: float = 15.0
+    restarts: bool = True
 
 
 class PartFailed(RuntimeError):
@@ -128,6 +130,10 @@ class Supervisor:
         async with asyncio.timeout(seconds):
             await self._ready[name].wait()
 
+    async def wait_ended(self, name: str) -> None:
+        """Waits until a part that is not started again has ended."""
+        await asyncio.shield(self._tasks[name])
+
     async def stop(self, name: str) -> None:
         """Ends one part and does not start it again until :meth:`start` is called with it."""
         await self._end(name)
@@ -143,7 +149,7 @@ class Supervisor:
                 status = await process.wait()
                 watch.cancel()
             self._ready[part.name].clear()
-            if self._stopping:
+            if self._stopping or not part.restarts:
                 return
             lived = asyncio.get_running_loop().time() - began
             failures = 0 if lived > HEALTHY_AFTER_SECONDS else failures + 1

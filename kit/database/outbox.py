@@ -10,6 +10,7 @@ import nats.errors
 from nats.js.errors import Error as JetStreamError
 
 from kit.bus import Bus
+from kit.crash import crash_point
 from kit.database.engine import Database
 from kit.database.session import Row
 from kit.identity import system
@@ -76,7 +77,9 @@ class Relay:
             rows = await session.all(_TAKE, batch=BATCH_MAX)
             if not rows:
                 return 0
+            crash_point("relay.before_publish")
             sequence = max(await self._publish(rows))
+            crash_point("relay.published")
             await session.execute(_SENT, ids=[row["id"] for row in rows])
             await session.execute(_RECORD, stream=self._bus.stream, sequence=sequence)
         return len(rows)

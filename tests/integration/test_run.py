@@ -67,7 +67,14 @@ async def test_it_serves_ends_on_ctrl_c_keeps_its_data_and_leaves_nothing_behind
     data.chmod(0o755)
     try:
         async with serving(data) as (url, process), httpx.AsyncClient(base_url=url) as http:
-            for page in ("/", "/studio/studio.js", "/docs", "/openapi.json", "/readyz"):
+            for page in (
+                "/",
+                "/studio/studio.js",
+                "/docs",
+                "/docs/errors",
+                "/openapi.json",
+                "/readyz",
+            ):
                 assert (await http.get(page)).status_code == 200, page
             body = {"login_id": "the-one-who-stays", "password": "correct horse"}
             assert (await http.post("/v1/auth/signup", json=body)).status_code == 201

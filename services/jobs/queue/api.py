@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from atelier.jobs.v1 import queue_pb2 as pb
 
+from kit.crash import crash_point
 from kit.database import Database, Row
 from kit.errors import InvalidArgument
 from kit.identity import system
@@ -41,6 +42,7 @@ class QueueApi:
             request.slots,
             self._lease_seconds,
         )
+        crash_point("claim.leased")
         await self._note_started(rows)
         items = [_claimed(row) for row in rows]
         return pb.ClaimResponse(items=items, lease_seconds=self._lease_seconds)
@@ -96,7 +98,9 @@ class QueueApi:
         return pb.FinishStepResponse()
 
     async def FinishItem(self, request: pb.FinishItemRequest, call: Call) -> pb.FinishItemResponse:
-        await self._doorbells.ring(await self._finish(request))
+        job_id = await self._finish(request)
+        crash_point("finish.recorded")
+        await self._doorbells.ring(job_id)
         return pb.FinishItemResponse()
 
     async def _finish(self, request: pb.FinishItemRequest) -> uuid.UUID:

@@ -20,6 +20,7 @@ from atelier.templates.v1 import templates_pb2, templates_pb2_grpc
 from atelier.works.v1 import projects_pb2, projects_pb2_grpc, works_pb2, works_pb2_grpc
 
 from kit.bus import Bus
+from kit.crash import crash_point
 from kit.database import Database, ReadSession, Row, idempotency
 from kit.identity import system
 from kit.ids import parse_id, uuid7
@@ -121,9 +122,13 @@ class Driver:
         Raises:
             grpc.aio.AioRpcError: A neighbour refused or could not be reached.
         """
+        crash_point("submit.intent_written")
         held = await self._hold(job_id)
+        crash_point("submit.held")
         await self._create_works(job_id)
+        crash_point("submit.works_created")
         seen = await self._database.write(self._house, service.enqueue, job_id, held)
+        crash_point("submit.queued")
         for pool in {item["pool"] for item in seen.items}:
             await self._bus.ring(f"jobs.wake.{pool}")
         return seen

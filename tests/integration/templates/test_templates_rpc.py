@@ -121,7 +121,7 @@ async def test_nothing_but_a_text_makes_picture_and_copy_by_the_default(desk: De
         "aspect": "1:1",
         "tone": "friendly",
         "language": "auto",
-        "headline_position": "bottom",
+        "headline_position": "top",
     }
 
 

@@ -108,7 +108,7 @@ def test_defaults_are_filled_and_texts_stripped_and_whole_numbers_stay_whole() -
         "aspect": "1:1",
         "tone": "friendly",
         "language": "auto",
-        "headline_position": "bottom",
+        "headline_position": "top",
         "seed": 7,
     }
     assert isinstance(inputs["seed"], int)

@@ -1,0 +1,145 @@
+"""Outbox, relay, inbox: on real PostgreSQL and NATS."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import nats
+import pytest
+from atelier.accounts.v1 import events_pb2
+
+from kit.bus import STREAM, Bus
+from kit.consumer import Consumer
+from kit.database import Database, Session
+from kit.database.outbox import Relay
+from kit.identity import system
+from tests.conftest import Installation
+
+HOUSE = system("works")
+
+
+@asynccontextmanager
+async def running(*works: Awaitable[None]) -> AsyncIterator[None]:
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Received:
+    """Collects events and says when there are enough."""
+
+    def __init__(self) -> None:
+        self.users: list[str] = []
+        self._more = asyncio.Condition()
+
+    async def handle(self, session: Session, event: Any) -> None:
+        async with self._more:
+            self.users.append(event.user_id)
+            self._more.notify_all()
+
+    async def wait_for(self, users: set[str]) -> None:
+        async with asyncio.timeout(30), self._more:
+            await self._more.wait_for(lambda: users <= set(self.users))
+
+
+async def publish(database: Database, count: int) -> set[str]:
+    users = {str(uuid.uuid4()) for _ in range(count)}
+    async with database.transaction(HOUSE) as session:
+        for user in users:
+            await session.publish(events_pb2.MemberCreated(user_id=user, locale="ko"))
+    return users
+
+
+async def publish_and_fail(session: Session, user: str) -> None:
+    await session.publish(events_pb2.MemberCreated(user_id=user))
+    raise RuntimeError("rolled back")
+
+
+async def test_what_is_committed_arrives_and_what_is_rolled_back_does_not(
+    database: Database, bus: Bus
+) -> None:
+    received = Received()
+    handlers = {events_pb2.MemberCreated: received.handle}
+    async with (
+        running(Relay(database, bus).run()),
+        running(Consumer(database, bus, handlers).run()),
+    ):
+        ghost = str(uuid.uuid4())
+        with pytest.raises(RuntimeError):
+            await database.write(HOUSE, publish_and_fail, ghost)
+        users = await publish(database, 20)
+        await received.wait_for(users)
+    assert ghost not in received.users
+    assert len(received.users) == len(set(received.users))
+
+
+async def lose_store(bus: Bus) -> None:
+    client = await nats.connect(bus._url)
+    await client.jetstream().delete_stream(STREAM)
+    await client.close()
+
+
+async def test_an_event_that_is_sent_twice_takes_effect_once(database: Database, bus: Bus) -> None:
+    received = Received()
+    handlers = {events_pb2.MemberCreated: received.handle}
+    event_id, first = str(uuid.uuid4()), str(uuid.uuid4())
+    payload = events_pb2.MemberCreated(user_id=first).SerializeToString()
+    async with running(Consumer(database, bus, handlers).run()):
+        subject = "evt.accounts.member.created.v1"
+        await bus.publish(subject, payload, event_id, {})
+        await received.wait_for({first})
+        # The broker drops doubles for a while; without its memory only the inbox does.
+        await lose_store(bus)
+        await bus.last_sequence()
+        await bus.publish(subject, payload, event_id, {})
+        async with running(Relay(database, bus).run()):
+            await received.wait_for(await publish(database, 1))
+    assert received.users.count(first) == 1
+
+
+async def test_an_event_that_fails_comes_again(database: Database, bus: Bus) -> None:
+    received = Received()
+    failures = 2
+
+    async def fail_at_first(session: Session, event: Any) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise RuntimeError("not yet")
+        await received.handle(session, event)
+
+    handlers: dict[Any, Callable[..., Awaitable[None]]] = {events_pb2.MemberCreated: fail_at_first}
+    async with (
+        running(Relay(database, bus).run()),
+        running(Consumer(database, bus, handlers).run()),
+    ):
+        await received.wait_for(await publish(database, 1))
+
+
+async def test_a_broker_that_lost_its_store_gets_everything_again(
+    database: Database, bus: Bus, floor_template: Installation
+) -> None:
+    received = Received()
+    handlers = {events_pb2.MemberCreated: received.handle}
+    async with (
+        running(Relay(database, bus).run()),
+        running(Consumer(database, bus, handlers).run()),
+    ):
+        before = await publish(database, 10)
+        await received.wait_for(before)
+        await lose_store(bus)
+        after = await publish(database, 5)
+        await received.wait_for(after)
+        last = await bus.last_sequence()
+        async with asyncio.timeout(30):
+            while last < len(before) + len(after):  # everything is in the new stream
+                last = await bus.last_sequence()
+    assert sorted(received.users) == sorted(before | after), "and took effect once"
