@@ -113,7 +113,7 @@ def methods(descriptors: descriptor_pb2.FileDescriptorSet) -> Iterator[MethodDes
     The descriptors come from the default pool, whose generated classes know our options.
     """
     pool = descriptor_pool.Default()
-    for file in descriptors.file:
+    for file in sorted(descriptors.file, key=lambda each: each.name):
         if not file.name.startswith("atelier/"):
             continue
         _import(file.name)
