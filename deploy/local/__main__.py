@@ -16,6 +16,7 @@ from deploy.local.supervisor import PartFailed, Supervisor
 
 DATA = Path(os.environ.get("ATELIER_DATA", ROOT / "data"))
 OUT = ROOT / "out"
+TELL_SECONDS = 5
 
 
 async def _run(places: Layout, command: str) -> None:
@@ -25,8 +26,10 @@ async def _run(places: Layout, command: str) -> None:
         loop.add_signal_handler(name, stopping.set)
     async with Supervisor(places.logs, on_ready=_say_ready) as supervisor:
         starting = asyncio.create_task(stack.start(supervisor, places))
+        telling = asyncio.create_task(_say_waiting(supervisor))
         waiting = asyncio.create_task(stopping.wait())
         await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
+        telling.cancel()
         if starting.done():
             starting.result()
             if command == "demo":
@@ -37,6 +40,16 @@ async def _run(places: Layout, command: str) -> None:
         starting.cancel()
         waiting.cancel()
         _say("stop: every part")
+
+
+async def _say_waiting(supervisor: Supervisor) -> None:
+    """Says every few seconds what the start still waits for."""
+    seconds = 0
+    while True:
+        await asyncio.sleep(TELL_SECONDS)
+        seconds += TELL_SECONDS
+        if waiting := supervisor.waiting():
+            _say(f"start: waiting for {', '.join(waiting)} ({seconds} s)")
 
 
 def _say_ready(part: str, seconds: float) -> None:

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -19,6 +18,7 @@ LAUNCHER = Path(__file__).parent / "launcher.py"
 BACKOFF_SECONDS = (0.1, 0.5, 1, 2, 5, 10)
 HEALTHY_AFTER_SECONDS = 30.0
 PROBE_SECONDS = 0.05
+HEALTH_SECONDS = 10.0
 STOP_SECONDS = 20.0
 LOG_BYTES_MAX = 20 << 20
 INHERITED = ("HOME", "LANG", "TMPDIR", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
@@ -51,6 +51,15 @@ class Part:
     ready_seconds: float = 60.0
     grace_seconds: float = 15.0
     restarts: bool = True
+
+
+async def _asked(probe: Probe) -> bool:
+    """Asks a probe; whatever it raises means no."""
+    try:
+        return await probe()
+    except Exception:
+        log.debug("probe failed", exc_info=True)
+        return False
 
 
 class PartFailed(RuntimeError):
@@ -178,13 +187,20 @@ class Supervisor:
         )
 
     async def _watch(self, part: Part) -> None:
-        """Asks a fresh process until it is ready."""
-        while not self._ready[part.name].is_set():
-            with suppress(Exception):
-                if await part.probe():
-                    self._ready[part.name].set()
-                    return
-            await asyncio.sleep(PROBE_SECONDS)
+        """Asks a fresh process until it is ready, and then now and again whether it still is."""
+        ready = self._ready[part.name]
+        while True:
+            healthy = await _asked(part.probe)
+            if healthy and not ready.is_set():
+                ready.set()
+            elif not healthy and ready.is_set():
+                log.warning("%s is not healthy", part.name)
+                ready.clear()
+            await asyncio.sleep(HEALTH_SECONDS if healthy else PROBE_SECONDS)
+
+    def waiting(self) -> list[str]:
+        """Returns the parts that are not ready."""
+        return [name for name, ready in self._ready.items() if not ready.is_set()]
 
     async def _end(self, name: str) -> None:
         task = self._tasks.pop(name, None)

@@ -6,6 +6,7 @@ to pass over what the world does not know.
 
 from __future__ import annotations
 
+import abc
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +105,7 @@ def with_particle(words: str, particle: str) -> str:
     return words + pair[0 if closed else 1]
 
 
-class _Speaker:
+class _Speaker(abc.ABC):
     """Chooses words of one language for one caption."""
 
     language: str
@@ -148,9 +149,9 @@ class _Speaker:
         flavours = self.world.thing(placed.object_id).flavours.get(placed.colour_id)
         return self.name(flavours) if flavours and self.chance(FLAVOUR_SHARE) else None
 
+    @abc.abstractmethod
     def invented(self) -> str:
         """A word that means nothing."""
-        raise NotImplementedError
 
 
 class _English(_Speaker):
