@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import services.works
-from deploy.local import postgres
+from deploy.local import layout, postgres, stores
+from deploy.local.supervisor import Supervisor
 from kit.bus import Bus
 from kit.database import Database
 from kit.database.migrations import migrate
@@ -28,13 +29,13 @@ class Urls:
 
 
 @pytest.fixture(scope="session")
-async def floor_template(data_stores: Installation) -> Installation:
+async def floor_template(postgres_server: Installation) -> Installation:
     """A database with the floor and the schema of works."""
-    places = data_stores.layout
+    places = postgres_server.layout
     await postgres.bootstrap(places, TEMPLATE)
     owner = places.database_url("works_owner").replace("/atelier?", f"/{TEMPLATE}?")
     await migrate(owner, "works", Path(services.works.__file__).parent / "migrations")
-    return data_stores
+    return postgres_server
 
 
 @pytest.fixture
@@ -54,7 +55,16 @@ async def database(urls: Urls) -> AsyncIterator[Database]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """A NATS of these tests' own: they take its store away, and consume under a service's name."""
+    places = layout.prepare(tmp_path_factory.mktemp("broker"))
+    async with Supervisor(places.logs) as supervisor:
+        await supervisor.start([stores.nats(places)])
+        yield f"nats://{places.address('nats')}"
+
+
 @pytest.fixture
-async def bus(floor_template: Installation) -> AsyncIterator[Bus]:
-    async with Bus(f"nats://{floor_template.layout.address('nats')}", "test") as connected:
+async def bus(broker: str) -> AsyncIterator[Bus]:
+    async with Bus(broker, "test") as connected:
         yield connected

@@ -17,7 +17,6 @@ from kit.consumer import Consumer
 from kit.database import Database, Session
 from kit.database.outbox import Relay
 from kit.identity import system
-from tests.conftest import Installation
 
 HOUSE = system("works")
 
@@ -125,7 +124,7 @@ async def test_an_event_that_fails_comes_again(database: Database, bus: Bus) -> 
 
 
 async def test_a_broker_that_lost_its_store_gets_everything_again(
-    database: Database, bus: Bus, floor_template: Installation
+    database: Database, bus: Bus
 ) -> None:
     received = Received()
     handlers = {events_pb2.MemberCreated: received.handle}
