@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
 
+from kit.identity import Kind, Signer
+from tests.conftest import Installation
 from tests.studio import Member, Studio
 
 GOOD = {"category": "eats", "inputs": {"text": "딸기 라떼"}}
@@ -41,6 +44,14 @@ async def test_a_submission_that_is_not_valid_holds_nothing(
         assert field in [error["field"] for error in problem["errors"]], problem
     assert (await member.get("/v1/credits")).json()["available"] == 100
     assert (await member.get("/v1/jobs")).json()["data"] == []
+
+
+async def test_an_expired_token_is_refused(studio: Studio, installation: Installation) -> None:
+    signer = Signer("accounts", installation.layout.keys)
+    token = signer.user_token(uuid.uuid4(), Kind.MEMBER, -3_600)
+    reply = await studio.http.get("/v1/me", headers={"authorization": f"Bearer {token}"})
+    assert (reply.status_code, reply.json()["code"]) == (401, "unauthenticated")
+    assert reply.headers["www-authenticate"] == "Bearer"
 
 
 async def test_money_moves_only_with_an_idempotency_key(member: Member) -> None:

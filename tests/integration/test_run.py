@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from deploy.local import demo
 from tests.conftest import MODELS
 
 START_SECONDS = 110.0
@@ -62,7 +63,9 @@ async def none_left(found: list[psutil.Process]) -> None:
 
 
 @pytest.mark.timeout(400)
-async def test_it_serves_ends_on_ctrl_c_keeps_its_data_and_leaves_nothing_behind() -> None:
+async def test_it_serves_ends_on_ctrl_c_keeps_its_data_and_leaves_nothing_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = Path(tempfile.mkdtemp(prefix="atelier-run-"))
     data.chmod(0o755)
     try:
@@ -78,6 +81,11 @@ async def test_it_serves_ends_on_ctrl_c_keeps_its_data_and_leaves_nothing_behind
                 assert (await http.get(page)).status_code == 200, page
             body = {"login_id": "the-one-who-stays", "password": "correct horse"}
             assert (await http.post("/v1/auth/signup", json=body)).status_code == 201
+            advert = await demo.make_advert(url, tmp_path)
+            assert advert.stat().st_size < 2_000_000
+            receipt = capsys.readouterr().out.partition("receipt: ")[2]
+            assert "held 12 {'purchased': 12}" in receipt
+            assert "captured 12, released 0" in receipt
             second = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "deploy.local", "run"),
                 env={**os.environ, "ATELIER_DATA": str(data)},
