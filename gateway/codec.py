@@ -17,7 +17,6 @@ from typing import Any
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
 
 from kit.errors import FieldViolation, InvalidArgument
 from kit.rows import enum_words
@@ -271,9 +270,3 @@ def refuse(violations: list[FieldViolation]) -> None:
     """
     if violations:
         raise InvalidArgument("the request is not valid", violations=tuple(violations))
-
-
-def new_message(descriptor: Descriptor) -> Message:
-    """Makes an empty message of a type."""
-    message: Message = GetMessageClass(descriptor)()
-    return message

@@ -19,7 +19,6 @@ BACKOFF_SECONDS = (0.1, 0.5, 1, 2, 5, 10)
 HEALTHY_AFTER_SECONDS = 30.0
 PROBE_SECONDS = 0.05
 HEALTH_SECONDS = 10.0
-STOP_SECONDS = 20.0
 LOG_BYTES_MAX = 20 << 20
 INHERITED = ("HOME", "LANG", "TMPDIR", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 
@@ -78,7 +77,6 @@ class Supervisor:
         self._on_ready = on_ready
         self._ready: dict[str, asyncio.Event] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
-        self._paused: set[str] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
 
@@ -167,9 +165,7 @@ class Supervisor:
             await asyncio.sleep(delay)
 
     async def _spawn(self, part: Part, output: BinaryIO) -> asyncio.subprocess.Process:
-        inherited = {
-            key: os.environ[key] for key in ("HOME", "LANG", "TMPDIR") if key in os.environ
-        }
+        inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
         environment = {"PATH": os.defpath, **inherited, **part.environment}
         launcher = [
             *(sys.executable, "-S", "-E", str(LAUNCHER)),

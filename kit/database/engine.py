@@ -119,11 +119,6 @@ class Database:
         except OSError as error:
             raise Unavailable(_AWAY, retry_after_seconds=1) from error
 
-    async def ping(self) -> None:
-        """Raises where the database cannot be reached."""
-        async with self._engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))
-
     async def _assume(self, connection: AsyncConnection, identity: Identity) -> None:
         if identity.kind is Kind.SERVICE:
             await connection.execute(text(f"SET LOCAL ROLE {self.role}_system"))

@@ -11,6 +11,7 @@ from nats.js.errors import Error as JetStreamError
 
 from kit.bus import Bus
 from kit.crash import crash_point
+from kit.database import idempotency
 from kit.database.engine import Database
 from kit.database.session import Row
 from kit.identity import system
@@ -28,6 +29,8 @@ _TAKE = """
 """
 _SENT = "UPDATE outbox SET sent_at = app_now() WHERE id = ANY(:ids)"
 _SWEEP = "DELETE FROM outbox WHERE sent_at < app_now() - make_interval(days => :days)"
+# Answers are replayed for 30 days, as the API promises; effects have natural keys that stay.
+_SWEEP_KEYS = "DELETE FROM idempotency WHERE created_at < app_now() - make_interval(days => :days)"
 _RECORD = """
     INSERT INTO relay (stream, last_sequence) VALUES (:stream, :sequence)
     ON CONFLICT (stream) DO UPDATE SET last_sequence = :sequence
@@ -101,3 +104,4 @@ class Relay:
                 await session.execute(_RECORD, stream=self._bus.stream, sequence=last)
                 log.warning("the bus lost its store; sending again", extra={"events": count})
             await session.execute(_SWEEP, days=RESEND_DAYS)
+            await session.execute(_SWEEP_KEYS, days=idempotency.KEPT_DAYS)

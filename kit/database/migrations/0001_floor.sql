@@ -67,3 +67,4 @@ CREATE TABLE idempotency (
     created_at timestamptz NOT NULL DEFAULT app_now(),
     PRIMARY KEY (principal, method, key)
 );
+CREATE INDEX idempotency_age ON idempotency (created_at);
