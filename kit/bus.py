@@ -78,10 +78,10 @@ class Bus:
 
     async def publish(
         self, subject: str, payload: bytes, event_id: str, headers: Mapping[str, str]
-    ) -> int:
-        """Sends one event and returns its sequence once the broker has stored it."""
+    ) -> int | None:
+        """Sends one event; returns its sequence once stored, None where it was there already."""
         ack = await self._js.publish(subject, payload, headers={**headers, "Nats-Msg-Id": event_id})
-        return int(ack.seq)
+        return None if ack.duplicate else int(ack.seq)
 
     async def last_sequence(self) -> int:
         """Returns the stream's newest sequence, making the stream where it is gone."""

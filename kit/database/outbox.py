@@ -13,7 +13,7 @@ from kit.bus import Bus
 from kit.crash import crash_point
 from kit.database import idempotency
 from kit.database.engine import Database
-from kit.database.session import Row
+from kit.database.session import Row, Session
 from kit.identity import system
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,11 @@ _RECORD = """
     INSERT INTO relay (stream, last_sequence) VALUES (:stream, :sequence)
     ON CONFLICT (stream) DO UPDATE SET last_sequence = :sequence
 """
-_RECORDED = "SELECT last_sequence FROM relay WHERE stream = :stream"
+# Locks the row, so that replicas send one after another and sequences only grow.
+_RECORDED = """
+    INSERT INTO relay (stream, last_sequence) VALUES (:stream, 0)
+    ON CONFLICT (stream) DO UPDATE SET stream = :stream RETURNING last_sequence
+"""
 _UNSEND = """
     UPDATE outbox SET sent_at = NULL
     WHERE sent_at > app_now() - make_interval(days => :days)
@@ -80,14 +84,18 @@ class Relay:
             rows = await session.all(_TAKE, batch=BATCH_MAX)
             if not rows:
                 return 0
+            recorded = await session.scalar(_RECORDED, stream=self._bus.stream)
             crash_point("relay.before_publish")
-            sequence = max(await self._publish(rows))
+            fresh = [sequence for sequence in await self._publish(rows) if sequence is not None]
             crash_point("relay.published")
             await session.execute(_SENT, ids=[row["id"] for row in rows])
-            await session.execute(_RECORD, stream=self._bus.stream, sequence=sequence)
+            if fresh and min(fresh) <= recorded:
+                await self._send_again(session, max(fresh))
+            elif fresh:
+                await session.execute(_RECORD, stream=self._bus.stream, sequence=max(fresh))
         return len(rows)
 
-    async def _publish(self, rows: Sequence[Row]) -> list[int]:
+    async def _publish(self, rows: Sequence[Row]) -> list[int | None]:
         sends = [
             self._bus.publish(row["subject"], bytes(row["payload"]), str(row["id"]), row["headers"])
             for row in rows
@@ -99,9 +107,12 @@ class Relay:
         last = await self._bus.last_sequence()
         async with self._database.transaction(self._identity) as session:
             recorded = await session.scalar(_RECORDED, stream=self._bus.stream)
-            if recorded is not None and last < recorded:
-                count = await session.execute(_UNSEND, days=RESEND_DAYS)
-                await session.execute(_RECORD, stream=self._bus.stream, sequence=last)
-                log.warning("the bus lost its store; sending again", extra={"events": count})
+            if last < recorded:
+                await self._send_again(session, last)
             await session.execute(_SWEEP, days=RESEND_DAYS)
             await session.execute(_SWEEP_KEYS, days=idempotency.KEPT_DAYS)
+
+    async def _send_again(self, session: Session, last: int) -> None:
+        count = await session.execute(_UNSEND, days=RESEND_DAYS)
+        await session.execute(_RECORD, stream=self._bus.stream, sequence=last)
+        log.warning("the bus lost its store; sending again", extra={"events": count})

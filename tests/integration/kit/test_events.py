@@ -142,3 +142,17 @@ async def test_a_broker_that_lost_its_store_gets_everything_again(
             while last < len(before) + len(after):  # everything is in the new stream
                 last = await bus.last_sequence()
     assert sorted(received.users) == sorted(before | after), "and took effect once"
+
+
+async def test_a_loss_is_noticed_also_by_the_first_event_that_follows_it(
+    database: Database, bus: Bus
+) -> None:
+    relay = Relay(database, bus)
+    await publish(database, 3)
+    assert await relay._send_batch() == 3
+    await lose_store(bus)
+    await bus.last_sequence()  # somebody made the stream anew before anybody looked
+    await publish(database, 1)
+    assert await relay._send_batch() == 1
+    assert await relay._send_batch() == 4, "everything is sent again"
+    assert await relay._send_batch() == 0
