@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -62,8 +63,10 @@ async def test_a_job_survives_a_crash_at(
     await supervisor.stop(victim)
     await supervisor.start([replace(doomed, restarts=False)])
     try:
-        await try_to_submit(member)
-        await supervisor.wait_ended(victim)
+        ended = asyncio.create_task(supervisor.wait_ended(victim))
+        while not ended.done():  # the gateway may not have found the process that is to die yet
+            await try_to_submit(member)
+            await asyncio.wait([ended], timeout=0.5)
     finally:
         await supervisor.stop(victim)
         await supervisor.start([healthy])
