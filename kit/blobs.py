@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import hashlib
 import io
+import itertools
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from kit.config import BlobSettings
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
+UPLOADS_LISTED_MAX = 1_000
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,42 @@ class Blobs:
         await asyncio.to_thread(
             self._client.remove_object, bucket_name=self.bucket, object_name=key
         )
+
+    async def older(self, prefix: str, before: dt.datetime, limit: int) -> list[str]:
+        """Returns keys under a prefix that were last written before a time, the first by name."""
+
+        def older() -> list[str]:
+            found = self._client.list_objects(
+                bucket_name=self.bucket, prefix=prefix, recursive=True
+            )
+            keys = (each.object_name for each in found if each.last_modified < before)
+            return list(itertools.islice(keys, limit))
+
+        return await asyncio.to_thread(older)
+
+    async def abort_uploads(self, before: dt.datetime, limit: int) -> int:
+        """Aborts multipart uploads that were begun before a time; returns how many.
+
+        A process that dies in the middle of one leaves its parts, which no listing shows. The
+        client lists and aborts them only by methods that it keeps to itself.
+        """
+
+        def abort() -> int:
+            listed = self._client._list_multipart_uploads(  # noqa: SLF001
+                self.bucket, max_uploads=UPLOADS_LISTED_MAX
+            )
+            old = [
+                (upload.object_name, upload.upload_id)
+                for upload in listed.uploads
+                if upload.initiated_time and upload.initiated_time < before
+            ][:limit]
+            for key, upload_id in old:
+                self._client._abort_multipart_upload(  # noqa: SLF001
+                    self.bucket, key, upload_id or ""
+                )
+            return len(old)
+
+        return await asyncio.to_thread(abort)
 
     def presign_get(self, key: str, expires: dt.timedelta, *, file_name: str = "") -> str:
         """Returns an address for GET; with ``file_name`` browsers save under that name."""

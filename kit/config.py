@@ -22,10 +22,17 @@ class Settings(BaseSettings):
     keys_dir: Path = Field(description="Folder with <service>.pem and jwks.json")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     otlp_endpoint: str = Field(default="", description="host:port of an OTLP collector; empty: off")
+    metrics_listen: str = Field(
+        default="",
+        pattern=r"^(.*:\d+)?$",
+        description="host:port of Prometheus metrics; empty: off",
+    )
     drain_seconds: Annotated[float, Field(ge=0, le=120)] = 0.0
     grace_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     reflection: bool = False
-    crash_at: str = Field(default="", description="A crash point; for tests only")
+    crash_orders: Path | None = Field(
+        default=None, description="Folder of crash orders, obeyed at SIGUSR2; for tests only"
+    )
 
 
 class ServerSettings(Settings):

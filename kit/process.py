@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from kit import telemetry
+from kit import metrics, telemetry
 from kit.config import Settings, load
 from kit.crash import crash_point
 
@@ -49,8 +49,8 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 def run(settings: type[S], compose: Callable[[Process, S], Awaitable[None]]) -> None:
     """Runs a process until SIGTERM or SIGINT; exits with 1 where a background task failed."""
     loaded = load(settings)
-    crash_point.arm(loaded.crash_at)
     telemetry.configure(loaded.service, loaded.log_level, loaded.otlp_endpoint)
+    metrics.serve(loaded.metrics_listen)
     if uvloop.run(_live(loaded, compose)):
         raise SystemExit(1)
 
@@ -60,6 +60,9 @@ async def _live(settings: S, compose: Callable[[Process, S], Awaitable[None]]) -
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, process.stopping.set)
+        if settings.crash_orders:
+            order = settings.crash_orders / settings.service
+            loop.add_signal_handler(signal.SIGUSR2, crash_point.obey, order)
         await compose(process, settings)
         await process.stopping.wait()
         log.info("stopping")

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from pathlib import Path
 
 from atelier.accounts.v1 import credits_pb2, identity_pb2
 from atelier.jobs.v1 import events_pb2
 
 from kit import process
-from kit.database import Database
-from kit.identity import Signer, system
+from kit.identity import Signer
 from kit.process import Process
 from kit.rpc.server import Binding
 from kit.service import open_floor, serve
+from kit.sweeper import Sweeper
 from services.accounts.config import AccountsSettings
-from services.accounts.credits import events, service
+from services.accounts.credits import events
 from services.accounts.credits.api import CreditsApi
+from services.accounts.credits.sweep import sweeps
 from services.accounts.identity.api import IdentityApi
-
-log = logging.getLogger(__name__)
 
 
 async def compose(running: Process, settings: AccountsSettings) -> None:
@@ -35,7 +32,8 @@ async def compose(running: Process, settings: AccountsSettings) -> None:
         administrators=frozenset(filter(None, settings.administrators.split(","))),
     )
     credits_api = CreditsApi(floor.database)
-    running.spawn(_lapse(floor.database, settings.lapse_every_seconds), "lapse")
+    swept = sweeps(floor.database, settings.overdue_seconds)
+    running.spawn(Sweeper(swept, settings.sweep_every_seconds).run(), "sweeper")
     await serve(
         running,
         settings,
@@ -46,16 +44,6 @@ async def compose(running: Process, settings: AccountsSettings) -> None:
         ],
         {events_pb2.ItemFinished: events.item_finished},
     )
-
-
-async def _lapse(database: Database, every_seconds: float) -> None:
-    while True:
-        try:
-            while await database.write(system("accounts"), service.lapse):
-                pass
-        except Exception:
-            log.exception("lapsing failed; it goes on")
-        await asyncio.sleep(every_seconds)
 
 
 if __name__ == "__main__":

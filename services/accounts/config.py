@@ -17,4 +17,5 @@ class AccountsSettings(DatabaseSettings):
     administrators: str = Field(
         default="", description="Login ids, separated by commas, that sign up as administrators"
     )
-    lapse_every_seconds: Annotated[float, Field(gt=0)] = 60.0
+    sweep_every_seconds: Annotated[float, Field(gt=0)] = 60.0
+    overdue_seconds: Annotated[float, Field(gt=0)] = 3_600.0

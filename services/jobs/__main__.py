@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from atelier.accounts.v1 import events_pb2 as accounts_events
 from atelier.jobs.v1 import jobs_pb2, queue_pb2
-from atelier.templates.v1 import events_pb2
+from atelier.templates.v1 import events_pb2 as templates_events
 
 from kit import process
 from kit.identity import Signer, Verifier
@@ -13,13 +14,15 @@ from kit.process import Process
 from kit.rpc.client import ServiceChannel, open_channel
 from kit.rpc.server import Binding
 from kit.service import open_floor, serve
+from kit.sweeper import Sweeper
 from services.jobs.config import JobsSettings
 from services.jobs.live.stream import Doorbells
 from services.jobs.queue import events
 from services.jobs.queue.api import QueueApi
+from services.jobs.submission import events as submission_events
 from services.jobs.submission.api import JobsApi
 from services.jobs.submission.drive import Driver, Neighbours
-from services.jobs.sweep import Sweeper
+from services.jobs.sweep import sweeps
 
 
 async def compose(running: Process, settings: JobsSettings) -> None:
@@ -39,8 +42,8 @@ async def compose(running: Process, settings: JobsSettings) -> None:
     doorbells = Doorbells(floor.bus)
     await running.enter_async_context(floor.bus.listen(doorbells.subject, doorbells.rung))
     driver = Driver(floor.database, floor.bus, neighbours, settings.drive_seconds)
-    sweeper = Sweeper(floor.database, driver, doorbells, settings.sweep_every_seconds)
-    running.spawn(sweeper.run(), "sweeper")
+    swept = sweeps(floor.database, driver, doorbells, settings)
+    running.spawn(Sweeper(swept, settings.sweep_every_seconds).run(), "sweeper")
     verifier = Verifier(settings.service, settings.keys_dir)
     jobs = JobsApi(floor.database, driver, doorbells, signer, verifier)
     queue = QueueApi(floor.database, doorbells, settings.lease_seconds)
@@ -52,7 +55,10 @@ async def compose(running: Process, settings: JobsSettings) -> None:
             Binding(jobs_pb2.DESCRIPTOR.services_by_name["JobsService"], jobs),
             Binding(queue_pb2.DESCRIPTOR.services_by_name["QueueService"], queue),
         ],
-        {events_pb2.CategoryChanged: events.category_changed},
+        {
+            templates_events.CategoryChanged: events.category_changed,
+            accounts_events.HoldOverdue: submission_events.hold_overdue,
+        },
     )
 
 

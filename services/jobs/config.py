@@ -18,3 +18,4 @@ class JobsSettings(DatabaseSettings):
     lease_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     sweep_every_seconds: Annotated[float, Field(gt=0)] = 5.0
     drive_seconds: Annotated[float, Field(gt=0)] = 30.0
+    created_seconds_max: Annotated[float, Field(gt=0)] = 3_600.0

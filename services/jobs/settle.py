@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from atelier.jobs.v1 import events_pb2, queue_pb2
 
+from kit.crash import crash_point
 from kit.database import Row, Session
 from services.jobs.domain import FINAL, JOB_TRANSITIONS, State, job_end
 from services.jobs.live.record import record
@@ -32,18 +34,11 @@ async def end_items(
     error_message: str = "",
 ) -> None:
     """Ends items of a locked job in one state, and the job with its last one."""
+    content = delivery.SerializeToString() if delivery is not None else None
     for row in rows:
-        await queue.end(session, row["id"], state, error_code, error_message)
-        await session.publish(
-            events_pb2.ItemFinished(
-                item_id=str(row["id"]),
-                job_id=str(job["id"]),
-                work_id=str(row["work_id"]),
-                outcome=_OUTCOME[state],
-                delivery=delivery,
-                error_code=error_code,
-            )
-        )
+        await queue.end(session, row["id"], state, error_code, error_message, content)
+        ended = {"state": state, "error_code": error_code, "delivery": content}
+        await session.publish(_finished({**row, **ended}))
     items = await submissions.items(session, [job["id"]])
     end = job_end(State(item["state"]) for item in items)
     for row in rows:
@@ -52,6 +47,25 @@ async def end_items(
         )
     if end is not None:
         await end_job(session, job["id"], end)
+    crash_point("finish.before_commit")
+
+
+async def tell_again(session: Session, item: Row) -> None:
+    """Publishes the end of an item once more; nothing where it has not ended."""
+    if item["state"] in FINAL:
+        await session.publish(_finished(dict(item)))
+
+
+def _finished(item: Mapping[str, Any]) -> events_pb2.ItemFinished:
+    content = item["delivery"]
+    return events_pb2.ItemFinished(
+        item_id=str(item["id"]),
+        job_id=str(item["job_id"]),
+        work_id=str(item["work_id"]),
+        outcome=_OUTCOME[State(item["state"])],
+        delivery=queue_pb2.Delivery.FromString(bytes(content)) if content is not None else None,
+        error_code=item["error_code"],
+    )
 
 
 async def end_job(session: Session, job_id: uuid.UUID, end: State) -> None:

@@ -2,57 +2,57 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from collections.abc import Mapping
 
+from kit.crash import crash_point
 from kit.database import Database
 from kit.identity import system
+from kit.sweeper import Sweep
+from services.jobs.config import JobsSettings
 from services.jobs.live import store as live
 from services.jobs.live.stream import Doorbells
 from services.jobs.queue import service as queue
-from services.jobs.queue import store as items
-from services.jobs.queue.store import Lease
 from services.jobs.submission import store as submissions
 from services.jobs.submission.drive import Driver
 
 log = logging.getLogger(__name__)
 
-BATCH_MAX = 100
+# Driving waits for other services: few at a time, so that none is taken over while it waits.
+DRIVEN_BATCH_MAX = 10
 EVENTS_KEPT_SECONDS = 3_600.0
 
 
-class Sweeper:
-    """Sweeps until cancelled; two at once do no harm, since every sweep is guarded."""
+def sweeps(
+    database: Database, driver: Driver, doorbells: Doorbells, settings: JobsSettings
+) -> Mapping[str, Sweep]:
+    """Returns the sweeps of jobs by name."""
+    house = system(database.role)
 
-    def __init__(
-        self, database: Database, driver: Driver, doorbells: Doorbells, every_seconds: float
-    ) -> None:
-        self._database = database
-        self._driver = driver
-        self._doorbells = doorbells
-        self._every_seconds = every_seconds
-        self._house = system(database.role)
+    async def leases() -> int:
+        expired = await database.write(house, queue.expire_next)
+        if expired is None:
+            return 0
+        crash_point("sweep.lease_ended")
+        log.warning("a lease ended", extra={"item": str(expired.item_id)})
+        await doorbells.ring(expired.job_id)
+        return 1
 
-    async def run(self) -> None:
-        """Sweeps every few seconds."""
-        while True:
-            for sweep in (self._leases, self._submissions, self._events):
-                try:
-                    await sweep()
-                except Exception:
-                    log.exception("sweeping failed; it goes on", extra={"sweep": sweep.__name__})
-            await asyncio.sleep(self._every_seconds)
+    async def submissions_left() -> int:
+        left = await database.write(
+            house,
+            submissions.take_undriven,
+            settings.drive_seconds,
+            settings.created_seconds_max,
+            DRIVEN_BATCH_MAX,
+        )
+        if left:
+            crash_point("sweep.taken_over")
+        for job in left:
+            await driver.resume(job["id"], is_last=job["is_last"])
+        return len(left)
 
-    async def _leases(self) -> None:
-        for row in await self._database.read(self._house, items.expired, BATCH_MAX):
-            lease = Lease(row["id"], row["token"])
-            if await self._database.write(self._house, queue.expire, row["job_id"], lease):
-                log.warning("a lease ended", extra={"item": str(row["id"])})
-                await self._doorbells.ring(row["job_id"])
+    async def events() -> int:
+        return await database.write(house, live.sweep, EVENTS_KEPT_SECONDS)
 
-    async def _submissions(self) -> None:
-        for job_id in await self._database.read(self._house, submissions.undriven, BATCH_MAX):
-            await self._driver.resume(job_id)
-
-    async def _events(self) -> None:
-        await self._database.write(self._house, live.sweep, EVENTS_KEPT_SECONDS)
+    return {"leases": leases, "submissions": submissions_left, "job_events": events}

@@ -17,6 +17,7 @@ import grpc
 from atelier.jobs.v1 import queue_pb2 as pb
 
 from kit import telemetry
+from kit.crash import crash_point
 from services.worker.failures import INFRA, Failed, classify
 from services.worker.held import Fate, Held
 from services.worker.progress import Progress, Update
@@ -104,6 +105,8 @@ class Claims:
             log.warning("nothing claimed", extra={"error": error.code().name})
             return
         self._lease_seconds = reply.lease_seconds
+        if reply.items:
+            crash_point("claim.taken")
         for item in reply.items:
             self._take(item, began)
 
@@ -182,7 +185,9 @@ class Claims:
         else:
             request.delivered.CopyFrom(work.result())
         outcome = str(request.WhichOneof("outcome"))
+        crash_point("finish.unreported")
         await self._queue.finish_item(request)
+        crash_point("finish.reported")
         log.info(
             "item ended", extra={**held.labels, "outcome": outcome, "code": request.failed.code}
         )

@@ -42,7 +42,7 @@ class WorkerSettings(ServerSettings, BlobSettings):
     )
     fonts_dir: Path = _HERE / "media" / "fonts"
     vocabulary: Path | None = Field(
-        default=_HERE.parents[1] / "inference" / "training" / "world.json",
+        default=_HERE.parents[1] / "inference" / "bundled" / "sdxl" / "world.json",
         description="What the bundled image model can draw; empty where another model is used",
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from atelier.jobs.v1 import queue_pb2 as pb
 
+from kit.crash import crash_point
 from services.worker import recipe
 from services.worker.failures import StepTimeout
 from services.worker.nodes.run import Implementation, Run, Tools
@@ -52,6 +53,7 @@ class Executor:
         for node, begin, end in plan.shares():
             progress.report(begin, node.spec.name)
             results[node.id] = await execution.step(node, (begin, end), results)
+        crash_point("artifact.stored")
         delivery = _delivered(plan.nodes[-1], results)
         delivery.recipe_json = recipe.assemble(plan.nodes, results)
         return delivery
@@ -91,7 +93,9 @@ class _Execution:
             return kept
         made = await self._run(node, share, results)
         output_json = json.dumps(made, ensure_ascii=False)
+        crash_point("step.ran")
         await self.executor.queue.finish_step(self.lease, content_hash, output_json)
+        crash_point("step.kept")
         return made
 
     async def _turn(self, node: Node, content_hash: str) -> Mapping[str, Any] | None:

@@ -13,11 +13,13 @@ from kit.blobs import Blobs
 from kit.process import Process
 from kit.rpc.server import Binding
 from kit.service import open_floor, serve
+from kit.sweeper import Sweeper
 from services.works.config import WorksSettings
 from services.works.projects import events as project_events
 from services.works.projects.api import ProjectsApi
-from services.works.works import events, sweep
+from services.works.works import events
 from services.works.works.api import WorksApi
+from services.works.works.sweep import sweeps
 
 
 async def compose(running: Process, settings: WorksSettings) -> None:
@@ -27,7 +29,8 @@ async def compose(running: Process, settings: WorksSettings) -> None:
     await blobs.ensure_bucket()
     projects = ProjectsApi(floor.database)
     works = WorksApi(floor.database, blobs)
-    running.spawn(sweep.run(floor.database, blobs, settings.sweep_every_seconds), "sweep")
+    swept = sweeps(floor.database, blobs, settings.passing_seconds)
+    running.spawn(Sweeper(swept, settings.sweep_every_seconds).run(), "sweeper")
     await serve(
         running,
         settings,

@@ -13,3 +13,4 @@ class WorksSettings(DatabaseSettings, BlobSettings):
     """What works reads beside what every service does."""
 
     sweep_every_seconds: Annotated[float, Field(gt=0)] = 60.0
+    passing_seconds: Annotated[float, Field(gt=0)] = 48 * 3_600.0

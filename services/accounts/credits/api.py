@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from atelier.accounts.v1 import credits_pb2 as pb
 
+from kit.crash import crash_point
 from kit.database import Database, Row, Session, idempotency
 from kit.errors import InvalidArgument
 from kit.identity import system
@@ -67,7 +68,9 @@ class CreditsApi:
             request.reason,
             f"admin:{call.identity.user}:{call.idempotency_key}",
         )
-        return await self._database.write(self._house, _grant_once, key, given)
+        balance = await self._database.write(self._house, _grant_once, key, given)
+        crash_point("grant.committed")
+        return balance
 
     async def HoldCredits(
         self, request: pb.HoldCreditsRequest, call: Call
@@ -85,6 +88,7 @@ class CreditsApi:
             parse_id(request.payer_id, "payer_id"),
             lines,
         )
+        crash_point("hold.committed")
         by_item: dict[uuid.UUID, list[Part]] = defaultdict(list)
         for part in parts:
             by_item[part.item_id].append(part)

@@ -7,6 +7,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from atelier.accounts.v1 import events_pb2
+
+from kit.crash import crash_point
 from kit.database import ReadSession, Row, Session
 from kit.errors import NotFound, WrongState
 from kit.ids import uuid7
@@ -23,6 +26,7 @@ from services.accounts.credits.domain import (
 )
 
 LAPSE_BATCH_MAX = 200
+OVERDUE_BATCH_MAX = 200
 
 
 @dataclass
@@ -155,6 +159,7 @@ async def hold(
             work_id=works[part.item_id],
         )
     await store.insert_entries(session, booking.entries)
+    crash_point("hold.before_commit")
     return taken
 
 
@@ -183,6 +188,7 @@ async def settle(
     await store.mark_hold(session, item_id, outcome)
     book = _capture if outcome is Outcome.CAPTURED else _release
     await book(session, held, await store.parts(session, job_id, item_id), reason)
+    crash_point("settle.before_commit")
 
 
 async def _capture(session: Session, held: Row, parts: Sequence[Part], reason: str) -> None:  # noqa: ARG001
@@ -245,14 +251,28 @@ async def lapse(session: Session) -> int:
     rows = await store.lapsed(session, LAPSE_BATCH_MAX)
     now = await session.now()
     for row in rows:
-        await _lock(session, row["owner_id"])
         lot = await store.lot(session, row["id"])
         if lot.remaining == 0 or lot.expires_at is None or lot.expires_at > now:
             continue
         booking = _Booking(row["owner_id"], await store.available(session, row["owner_id"]))
         await _lapse(session, booking, lot.id, lot.remaining)
         await store.insert_entries(session, booking.entries)
+        crash_point("lapse.before_commit")
     return len(rows)
+
+
+async def ask_after_holds(session: Session, overdue_seconds: float) -> int:
+    """Asks after holds that have been open for long, a batch; returns how many."""
+    holds = await store.take_overdue(session, overdue_seconds, OVERDUE_BATCH_MAX)
+    for held in holds:
+        await session.publish(
+            events_pb2.HoldOverdue(
+                item_id=str(held["item_id"]),
+                job_id=str(held["job_id"]),
+                work_id=str(held["work_id"]),
+            )
+        )
+    return len(holds)
 
 
 async def _lock(session: Session, owner_id: uuid.UUID) -> None:

@@ -26,9 +26,11 @@ _LOT = "SELECT id, pool, remaining, expires_at FROM lot WHERE id = :id"
 _TAKE = "UPDATE lot SET remaining = remaining - :amount WHERE id = :lot_id"
 _GIVE = "UPDATE lot SET remaining = remaining + :amount WHERE id = :lot_id"
 _EXTEND = "UPDATE lot SET expires_at = :expires_at WHERE id = :id"
+# With their wallets locked; those that somebody else has locked are left to him.
 _LAPSED = """
-    SELECT id, owner_id FROM lot WHERE remaining > 0 AND expires_at <= app_now()
-    ORDER BY owner_id, id LIMIT :limit
+    SELECT lot.id, owner_id FROM lot JOIN wallet USING (owner_id)
+    WHERE remaining > 0 AND expires_at <= app_now()
+    ORDER BY owner_id, lot.id LIMIT :limit FOR UPDATE OF wallet SKIP LOCKED
 """
 _AVAILABLE = """
     SELECT coalesce(sum(remaining), 0)::bigint FROM lot
@@ -61,6 +63,15 @@ _SETTLEMENT = "SELECT outcome FROM settlement WHERE item_id = :item_id"
 _MARK_HOLD = """
     UPDATE hold SET outcome = :outcome, settled_at = app_now()
     WHERE item_id = :item_id AND outcome IS NULL
+"""
+_TAKE_OVERDUE = """
+    UPDATE hold SET asked_at = app_now()
+    WHERE item_id IN (
+        SELECT item_id FROM hold
+        WHERE outcome IS NULL
+          AND coalesce(asked_at, created_at) < app_now() - make_interval(secs => :seconds)
+        ORDER BY coalesce(asked_at, created_at) LIMIT :limit FOR UPDATE SKIP LOCKED)
+    RETURNING item_id, job_id, work_id
 """
 _BALANCE = """
     SELECT coalesce(sum(remaining) FILTER (WHERE pool = 'subscription'), 0)::bigint AS subscription,
@@ -144,8 +155,8 @@ async def extend(session: Session, lot_id: uuid.UUID, expires_at: dt.datetime) -
     await session.execute(_EXTEND, id=lot_id, expires_at=expires_at)
 
 
-async def lapsed(session: ReadSession, limit: int) -> Sequence[Row]:
-    """Reads lots that have lapsed and still hold something, by owner."""
+async def lapsed(session: Session, limit: int) -> Sequence[Row]:
+    """Reads lots that have lapsed and still hold something, and locks their wallets."""
     return await session.all(_LAPSED, limit=limit)
 
 
@@ -219,6 +230,11 @@ async def pass_gate(session: Session, item_id: uuid.UUID, outcome: str) -> str |
 async def mark_hold(session: Session, item_id: uuid.UUID, outcome: str) -> None:
     """Writes the outcome to an open hold."""
     await session.execute(_MARK_HOLD, item_id=item_id, outcome=outcome)
+
+
+async def take_overdue(session: Session, seconds: float, limit: int) -> Sequence[Row]:
+    """Takes open holds that were neither settled nor asked after for so long."""
+    return await session.all(_TAKE_OVERDUE, seconds=seconds, limit=limit)
 
 
 async def balance(session: ReadSession, owner_id: uuid.UUID) -> Row:

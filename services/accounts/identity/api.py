@@ -7,6 +7,7 @@ from pathlib import Path
 
 from atelier.accounts.v1 import identity_pb2 as pb
 
+from kit.crash import crash_point
 from kit.database import Database
 from kit.identity import USER_ISSUER, Kind, Signer, system
 from kit.rows import RowMapper
@@ -50,6 +51,7 @@ class IdentityApi:
         signed_in = await self._database.write(
             self._house, service.sign_up, member, kind, password_hash, self._welcome_credits
         )
+        crash_point("sign_up.committed")
         return self._session(signed_in)
 
     async def LogIn(self, request: pb.LogInRequest, call: Call) -> pb.Session:
@@ -62,6 +64,7 @@ class IdentityApi:
 
     async def Refresh(self, request: pb.RefreshRequest, call: Call) -> pb.Session:
         signed_in = await self._database.write(self._house, service.refresh, request.refresh_token)
+        crash_point("session.refreshed")
         if signed_in is None:
             raise service.reused()
         return self._session(signed_in)

@@ -51,6 +51,7 @@ class QueueApi:
         for row in rows:
             lease = Lease(row["id"], row["token"])
             await self._database.write(self._house, service.note_started, lease)
+            crash_point("claim.shown")
             await self._doorbells.ring(row["job_id"])
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
@@ -95,6 +96,7 @@ class QueueApi:
             request.content_hash,
             request.output_json,
         )
+        crash_point("step.recorded")
         return pb.FinishStepResponse()
 
     async def FinishItem(self, request: pb.FinishItemRequest, call: Call) -> pb.FinishItemResponse:

@@ -32,6 +32,14 @@ class Beat:
     lost: list[uuid.UUID]
 
 
+@dataclass(frozen=True)
+class Expired:
+    """An item whose worker fell silent."""
+
+    job_id: uuid.UUID
+    item_id: uuid.UUID
+
+
 async def heartbeat(session: Session, leases: Sequence[Lease], lease_seconds: float) -> Beat:
     """Renews leases; the answer names what is to be stopped."""
     kept = {row["id"]: row for row in await store.heartbeat(session, leases, lease_seconds)}
@@ -143,15 +151,18 @@ async def fail(
     return uuid.UUID(str(job["id"]))
 
 
-async def expire(session: Session, job_id: uuid.UUID, lease: Lease) -> bool:
-    """Ends the attempt of a worker that fell silent; False where its lease was renewed."""
-    job = await submissions.lock_job(session, job_id)
-    item = await store.still_expired(session, lease)
-    if job is None or item is None:
-        return False
+async def expire_next(session: Session) -> Expired | None:
+    """Ends the attempt of a worker that fell silent; None where there is none."""
+    found = await store.lock_expired(session)
+    if found is None:
+        return None
+    job = await submissions.lock_job(session, found["job_id"])
+    item = await store.still_expired(session, Lease(found["id"], found["token"]))
+    if job is None or item is None:  # it reported at the last moment
+        return None
     message = "the worker did not report back"
     await _retry_or_fail(session, job, item, FailureClass.INFRA, "attempts_exhausted", message)
-    return True
+    return Expired(job["id"], item["id"])
 
 
 async def _retry_or_fail(

@@ -25,10 +25,11 @@ _LEASED = """
     SELECT * FROM item WHERE id = :id AND token = :token AND state = 'running' FOR UPDATE
 """
 _JOB_OF = "SELECT job_id FROM item WHERE id = :id"
+_ITEM = "SELECT * FROM item WHERE id = :id"
 _PROGRESS = "UPDATE item SET progress = :progress, step = :step WHERE id = :id"
 _END = """
     UPDATE item SET state = :state, finished_at = app_now(), lease_until = NULL, step = '',
-        error_code = :error_code, error_message = :error_message,
+        error_code = :error_code, error_message = :error_message, delivery = :delivery,
         progress = CASE WHEN :state = 'succeeded' THEN 100 ELSE progress END
     WHERE id = :id
 """
@@ -41,9 +42,11 @@ _REQUEUE = """
 _REQUEST_CANCEL = """
     UPDATE item SET cancel_requested = true WHERE job_id = :job_id AND state = 'running'
 """
-_EXPIRED = """
-    SELECT id, job_id, token FROM item WHERE state = 'running' AND lease_until < app_now()
-    ORDER BY lease_until LIMIT :limit
+# The job first, as everybody does who changes one of its items.
+_LOCK_EXPIRED = """
+    SELECT job.id AS job_id, item.id, item.token FROM item JOIN job ON job.id = item.job_id
+    WHERE item.state = 'running' AND item.lease_until < app_now()
+    ORDER BY item.lease_until LIMIT 1 FOR UPDATE OF job SKIP LOCKED
 """
 _STILL_EXPIRED = """
     SELECT * FROM item
@@ -113,6 +116,11 @@ async def job_of(session: ReadSession, item_id: uuid.UUID) -> uuid.UUID | None:
     return found
 
 
+async def item(session: ReadSession, item_id: uuid.UUID) -> Row | None:
+    """Reads an item."""
+    return await session.first(_ITEM, id=item_id)
+
+
 async def leased(session: Session, lease: Lease) -> Row | None:
     """Locks an item by its lease; None where the lease is over."""
     return await session.first(_LEASED, id=lease.item_id, token=lease.token)
@@ -124,11 +132,21 @@ async def progress(session: Session, item_id: uuid.UUID, percent: int, step: str
 
 
 async def end(
-    session: Session, item_id: uuid.UUID, state: State, error_code: str, error_message: str
+    session: Session,
+    item_id: uuid.UUID,
+    state: State,
+    error_code: str,
+    error_message: str,
+    delivery: bytes | None,
 ) -> None:
-    """Ends a locked item."""
+    """Ends a locked item; ``delivery`` is what it made, as its message in bytes."""
     await session.execute(
-        _END, id=item_id, state=state, error_code=error_code, error_message=error_message
+        _END,
+        id=item_id,
+        state=state,
+        error_code=error_code,
+        error_message=error_message,
+        delivery=delivery,
     )
 
 
@@ -144,9 +162,9 @@ async def request_cancel(session: Session, job_id: uuid.UUID) -> None:
     await session.execute(_REQUEST_CANCEL, job_id=job_id)
 
 
-async def expired(session: ReadSession, limit: int) -> Sequence[Row]:
-    """Reads items whose lease has ended."""
-    return await session.all(_EXPIRED, limit=limit)
+async def lock_expired(session: Session) -> Row | None:
+    """Locks the job of an item whose lease has ended, one that nobody else has locked."""
+    return await session.first(_LOCK_EXPIRED)
 
 
 async def still_expired(session: Session, lease: Lease) -> Row | None:

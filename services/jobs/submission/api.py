@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from atelier.jobs.v1 import jobs_pb2 as pb
 
+from kit.crash import crash_point
 from kit.database import Database, Session, idempotency
 from kit.errors import IdempotencyKeyInUse
 from kit.identity import Identity, Kind, Signer, Verifier, system
@@ -56,6 +57,7 @@ class JobsApi:
             return answer
         message = self._message(answer)
         await self._database.write(self._house, _keep_answer, key, message)
+        crash_point("submit.answer_kept")
         return message
 
     async def _replay(self, key: idempotency.Key) -> pb.Job | None:
@@ -90,6 +92,7 @@ class JobsApi:
     async def CancelJob(self, request: pb.CancelJobRequest, call: Call) -> pb.Job:
         job_id = parse_id(request.job_id, "job_id")
         seen = await self._database.write(call.identity, service.cancel, call.identity.user, job_id)
+        crash_point("cancel.recorded")
         await self._doorbells.ring(job_id)
         for item in seen.items:
             if item["cancel_requested"]:

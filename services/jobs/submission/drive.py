@@ -113,6 +113,7 @@ class Driver:
             if error.code() in _UNKNOWN:
                 log.warning("submission goes on later", extra={"job": str(job.id)})
                 return await self._database.read(self._house, service.get, job.user_id, job.id)
+            crash_point("submit.refused")
             await self._database.write(self._house, service.refuse, job.id, key)
             raise
 
@@ -133,14 +134,17 @@ class Driver:
             await self._bus.ring(f"jobs.wake.{pool}")
         return seen
 
-    async def resume(self, job_id: uuid.UUID) -> None:
-        """Drives on a created job that was left; a refusal now fails the job."""
-        if not await self._database.write(self._house, store.drive, job_id, self._drive_seconds):
-            return
+    async def resume(self, job_id: uuid.UUID, *, is_last: bool) -> None:
+        """Drives on a created job that was taken over; a refusal now fails the job.
+
+        Args:
+            job_id: The job.
+            is_last: Whether it fails too where nothing is known; what may be held is released.
+        """
         try:
             await self.drive(job_id)
         except grpc.aio.AioRpcError as error:
-            if error.code() in _UNKNOWN:
+            if error.code() in _UNKNOWN and not is_last:
                 return
             refusal = status.decode(error)
             code = refusal.failure.code

@@ -59,13 +59,12 @@ _QUEUE_ITEM = """
     UPDATE item SET state = 'queued', tag = :tag, run_at = app_now()
     WHERE id = :id AND state = 'created'
 """
-_UNDRIVEN = """
-    SELECT id FROM job WHERE state = 'created' AND driven_until < app_now()
-    ORDER BY driven_until LIMIT :limit
-"""
-_DRIVE = """
+_TAKE_UNDRIVEN = """
     UPDATE job SET driven_until = app_now() + make_interval(secs => :drive_seconds)
-    WHERE id = :id AND state = 'created' AND driven_until < app_now()
+    WHERE id IN (
+        SELECT id FROM job WHERE state = 'created' AND driven_until < app_now()
+        ORDER BY driven_until LIMIT :limit FOR UPDATE SKIP LOCKED)
+    RETURNING id, created_at < app_now() - make_interval(secs => :created_seconds_max) AS is_last
 """
 _AHEAD = """
     SELECT count(*) AS items, coalesce(sum(other.estimated_seconds), 0)::bigint AS seconds
@@ -185,14 +184,16 @@ async def queue_items(session: Session, tags: Sequence[dict[str, object]]) -> No
     await session.execute_many(_QUEUE_ITEM, tags)
 
 
-async def undriven(session: ReadSession, limit: int) -> list[uuid.UUID]:
-    """Returns created jobs that nobody drives on."""
-    return [row["id"] for row in await session.all(_UNDRIVEN, limit=limit)]
-
-
-async def drive(session: Session, job_id: uuid.UUID, drive_seconds: float) -> bool:
-    """Takes over a created job; False where somebody else did."""
-    return await session.execute(_DRIVE, id=job_id, drive_seconds=drive_seconds) == 1
+async def take_undriven(
+    session: Session, drive_seconds: float, created_seconds_max: float, limit: int
+) -> Sequence[Row]:
+    """Takes over created jobs that nobody drives on; ``is_last`` says that one is too old."""
+    return await session.all(
+        _TAKE_UNDRIVEN,
+        drive_seconds=drive_seconds,
+        created_seconds_max=created_seconds_max,
+        limit=limit,
+    )
 
 
 async def ahead(session: ReadSession, job_id: uuid.UUID) -> Row:

@@ -8,6 +8,7 @@ import uuid
 from atelier.works.v1 import works_pb2 as pb
 
 from kit.blobs import Blobs
+from kit.crash import crash_point
 from kit.database import Database, Row
 from kit.identity import system
 from kit.ids import parse_id
@@ -113,6 +114,7 @@ class WorksApi:
             ],
         )
         await self._database.write(self._house, service.create, batch)
+        crash_point("works.created")
         return pb.CreateWorksResponse()
 
     async def _publish(self, work_id: str, call: Call, *, is_public: bool) -> pb.Work:

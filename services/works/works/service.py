@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kit.crash import crash_point
 from kit.database import ReadSession, Row, Session
 from kit.errors import NotFound
 from services.works.works import domain, store
@@ -45,6 +46,7 @@ async def create(session: Session, batch: NewBatch) -> None:
         for work_id, work_type, variation in batch.works
     ]
     await store.insert(session, rows)
+    crash_point("works.before_commit")
 
 
 async def get(session: ReadSession, owner_id: uuid.UUID, work_id: uuid.UUID) -> Row:
@@ -148,9 +150,12 @@ async def complete(
     Raises:
         NotFound: There is no such work yet; the event comes again.
     """
-    owner_id = await store.owner(session, work_id)
-    if owner_id is None:
+    work = await store.lock_any(session, work_id)
+    if work is None:
         raise NotFound("there is no such work", work_id=work_id)
+    if work["state"] in domain.FINAL:  # the same end was told twice
+        return
+    owner_id = work["owner_id"]
     file_id = await store.insert_file(session, owner_id, file)
     thumbnail_id = await store.insert_file(session, owner_id, thumbnail) if thumbnail else None
     await store.advance(

@@ -76,7 +76,7 @@ _ADVANCE = """
         finished_at = CASE WHEN :final THEN app_now() END
     WHERE id = :id AND state = ANY(:before)
 """
-_OWNER = "SELECT owner_id FROM work WHERE id = :id"
+_LOCK_ANY = "SELECT owner_id, state FROM work WHERE id = :id FOR UPDATE"
 _INSERT_FILE = """
     INSERT INTO file (id, owner_id, object_key, content_type, size_bytes, sha256, width, height)
     VALUES (:id, :owner_id, :object_key, :content_type, :size_bytes, :sha256, :width, :height)
@@ -194,10 +194,9 @@ async def advance(
     return changed == 1
 
 
-async def owner(session: ReadSession, work_id: uuid.UUID) -> uuid.UUID | None:
-    """Returns whose a work is; None where there is none."""
-    found: uuid.UUID | None = await session.scalar(_OWNER, id=work_id)
-    return found
+async def lock_any(session: Session, work_id: uuid.UUID) -> Row | None:
+    """Locks a work, whoever's it is, and returns its owner and state; None where there is none."""
+    return await session.first(_LOCK_ANY, id=work_id)
 
 
 async def insert_file(session: Session, owner_id: uuid.UUID, file: Mapping[str, Any]) -> uuid.UUID:

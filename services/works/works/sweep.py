@@ -1,36 +1,54 @@
-"""Removes the objects of deleted files."""
+"""Removes objects: those of deleted files, and what crashed attempts and uploads left."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import datetime as dt
+from collections.abc import Mapping
 
 from kit.blobs import Blobs
-from kit.database import Database
+from kit.crash import crash_point
+from kit.database import Database, ReadSession
 from kit.identity import system
+from kit.sweeper import Sweep
 from services.works.works import store
 
-log = logging.getLogger(__name__)
-
 BATCH_MAX = 50
+# Pictures on their way between steps, and uploads that nobody confirmed.
+PASSING_PREFIXES = ("tmp/", "quarantine/")
 
 
-async def run(database: Database, blobs: Blobs, every_seconds: float) -> None:
-    """Sweeps until cancelled."""
-    while True:
-        try:
-            while await sweep(database, blobs):
-                pass
-        except Exception:
-            log.exception("sweeping failed; it goes on")
-        await asyncio.sleep(every_seconds)
+def sweeps(database: Database, blobs: Blobs, passing_seconds: float) -> Mapping[str, Sweep]:
+    """Returns the sweeps of objects by name; removing one twice does no harm.
 
+    Args:
+        database: Of works.
+        blobs: The bucket.
+        passing_seconds: The age at which what was only passing through is an orphan.
+    """
+    house = system(database.role)
 
-async def sweep(database: Database, blobs: Blobs) -> int:
-    """Removes a batch of objects and returns how many; removing one twice does no harm."""
-    async with database.transaction(system(database.role)) as session:
-        rows = await store.unswept(session, BATCH_MAX)
-        for row in rows:
-            await blobs.delete(row["object_key"])
-        await store.mark_swept(session, [row["id"] for row in rows])
-    return len(rows)
+    async def files() -> int:
+        async with database.transaction(house) as session:
+            rows = await store.unswept(session, BATCH_MAX)
+            for row in rows:
+                await blobs.delete(row["object_key"])
+            crash_point("sweep.object_deleted")
+            await store.mark_swept(session, [row["id"] for row in rows])
+        return len(rows)
+
+    async def before() -> dt.datetime:
+        now = await database.read(house, ReadSession.now)
+        return now - dt.timedelta(seconds=passing_seconds)
+
+    async def orphans() -> int:
+        limit, swept = await before(), 0
+        for prefix in PASSING_PREFIXES:
+            for key in await blobs.older(prefix, limit, BATCH_MAX):
+                await blobs.delete(key)
+                swept += 1
+        return swept
+
+    async def uploads() -> int:
+        return await blobs.abort_uploads(await before(), BATCH_MAX)
+
+    return {"files": files, "orphans": orphans, "uploads": uploads}

@@ -29,14 +29,10 @@ async def limit(database: Database, category: str, workers_max: int) -> None:
     )
 
 
-async def queue_job(
-    database: Database,
-    items: int = 1,
-    user: uuid.UUID | None = None,
-    category: str = "eats",
-    seconds: int = 5,
+def new_job(
+    items: int = 1, user: uuid.UUID | None = None, category: str = "eats", seconds: int = 5
 ) -> NewJob:
-    job = NewJob(
+    return NewJob(
         id=uuid.uuid4(),
         user_id=user or uuid.uuid4(),
         payer_id=uuid.uuid4(),
@@ -55,6 +51,16 @@ async def queue_job(
             for _ in range(items)
         ],
     )
+
+
+async def queue_job(
+    database: Database,
+    items: int = 1,
+    user: uuid.UUID | None = None,
+    category: str = "eats",
+    seconds: int = 5,
+) -> NewJob:
+    job = new_job(items, user, category, seconds)
 
     async def write(session: Session) -> None:
         await store.ensure_category(session, category, 1)
@@ -107,7 +113,8 @@ async def test_a_report_with_an_old_token_changes_nothing(database: Database) ->
     await limit(database, "eats", 9)
     job = await queue_job(database)
     [first] = await claim(database, lease_seconds=OVER)
-    assert await database.write(HOUSE, service.expire, job.id, lease_of(first))
+    expired = await database.write(HOUSE, service.expire_next)
+    assert expired == service.Expired(job.id, first["id"])
     await make_runnable(database)
     [second] = await claim(database)
     assert second["token"] > first["token"]
@@ -138,11 +145,10 @@ async def make_runnable(database: Database) -> None:
 
 async def test_a_renewed_lease_is_not_swept(database: Database) -> None:
     await limit(database, "eats", 9)
-    job = await queue_job(database)
+    await queue_job(database)
     [row] = await claim(database, lease_seconds=OVER)
     await database.write(HOUSE, service.heartbeat, [lease_of(row)], LONG)
-    assert await database.read(HOUSE, store.expired, 10) == []
-    assert not await database.write(HOUSE, service.expire, job.id, lease_of(row))
+    assert await database.write(HOUSE, service.expire_next) is None
 
 
 async def test_transient_failures_are_tried_three_times_and_then_end_the_item(
