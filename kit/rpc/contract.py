@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,6 +19,21 @@ _PREFIX = "REASON_"
 
 
 @dataclass(frozen=True)
+class Deprecation:
+    """The announced end of an RPC.
+
+    Attributes:
+        since: The day since which it is deprecated.
+        sunset: The day from which it may be gone, where that is known.
+        successor: The path that takes its place, or empty.
+    """
+
+    since: dt.date
+    sunset: dt.date | None
+    successor: str
+
+
+@dataclass(frozen=True)
 class Policy:
     """Who may call an RPC and how the gateway shows it; see ``atelier/options.proto``."""
 
@@ -28,6 +44,9 @@ class Policy:
     rate_class: str
     success_status: int
     location: str
+    wait_path: str = ""
+    deprecation: Deprecation | None = None
+    ignores_token: bool = False
 
     def admits(self, identity: Identity) -> bool:
         """Whether this caller is let in."""
@@ -61,7 +80,18 @@ def policy_of(method: MethodDescriptor) -> Policy:
         .replace("unspecified", "read"),
         success_status=policy.success_status or 200,
         location=policy.location,
+        wait_path=policy.wait_path,
+        deprecation=_deprecation(policy),
+        ignores_token=policy.ignores_token,
     )
+
+
+def _deprecation(policy: options_pb2.Policy) -> Deprecation | None:
+    if not policy.HasField("deprecation"):
+        return None
+    announced = policy.deprecation
+    sunset = dt.date.fromisoformat(announced.sunset) if announced.sunset else None
+    return Deprecation(dt.date.fromisoformat(announced.since), sunset, announced.successor)
 
 
 def policies_of(service: ServiceDescriptor) -> dict[str, Policy]:
@@ -78,12 +108,20 @@ class Failure:
         status: The gRPC status.
         http_status: The HTTP status.
         title: A short title in English.
+        title_ko: The same in Korean.
+        meaning_ko: What it means, in Korean; in English the proto's comment says it.
+        remedy: What the caller does about it, in English.
+        remedy_ko: The same in Korean.
     """
 
     reason: str
     status: grpc.StatusCode
     http_status: int
     title: str
+    title_ko: str = ""
+    meaning_ko: str = ""
+    remedy: str = ""
+    remedy_ko: str = ""
 
     @property
     def code(self) -> str:
@@ -101,7 +139,16 @@ def failures() -> dict[str, Failure]:
         failure = value.GetOptions().Extensions[options_pb2.failure]
         reason = value.name.removeprefix(_PREFIX)
         status = _GRPC_STATUS[failure.code]
-        found[reason] = Failure(reason, status, failure.http_status, failure.title)
+        found[reason] = Failure(
+            reason,
+            status,
+            failure.http_status,
+            failure.title,
+            failure.title_ko,
+            failure.meaning_ko,
+            failure.remedy,
+            failure.remedy_ko,
+        )
     return found
 
 

@@ -121,7 +121,7 @@ class _Guard:
         return Call(identity, key, metadata.get("x-request-id", ""), context)
 
     def _identify(self, authorization: str) -> Identity:
-        if not authorization:
+        if not authorization or self._policy.ignores_token:
             return NOBODY
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":

@@ -1,0 +1,3 @@
+ALTER TABLE fair_share ENABLE ROW LEVEL SECURITY;
+ALTER TABLE fair_share FORCE ROW LEVEL SECURITY;
+CREATE POLICY house ON fair_share TO jobs_system USING (true) WITH CHECK (true);
