@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from kit.database import ReadSession, Row, Session
 from services.jobs.domain import State
 
+# Two statements: the function sees jobs that were committed after its caller's snapshot, and a join
+# in that snapshot would drop what it has just claimed.
 _CLAIM = """
-    SELECT claimed.*, job.graph::text AS graph_json, job.inputs::text AS inputs_json, job.seed,
+    SELECT id FROM claim_items(:pools, :worker, :slots, make_interval(secs => :lease_seconds))
+"""
+_CLAIMED = """
+    SELECT item.*, job.graph::text AS graph_json, job.inputs::text AS inputs_json, job.seed,
            job.template_id
-    FROM claim_items(:pools, :worker, :slots, make_interval(secs => :lease_seconds)) AS claimed
-    JOIN job ON job.id = claimed.job_id
+    FROM item JOIN job ON job.id = item.job_id
+    WHERE item.id = ANY(:ids) ORDER BY array_position(CAST(:ids AS uuid[]), item.id)
 """
 _HEARTBEAT = """
     UPDATE item SET lease_until = app_now() + make_interval(secs => :lease_seconds)
@@ -39,9 +44,7 @@ _REQUEUE = """
         run_at = app_now() + make_interval(secs => :delay_seconds)
     WHERE id = :id
 """
-_REQUEST_CANCEL = """
-    UPDATE item SET cancel_requested = true WHERE job_id = :job_id AND state = 'running'
-"""
+_REQUEST_CANCEL = "UPDATE item SET cancel_requested = true WHERE id = ANY(:ids)"
 # The job first, as everybody does who changes one of its items.
 _LOCK_EXPIRED = """
     SELECT job.id AS job_id, item.id, item.token FROM item JOIN job ON job.id = item.job_id
@@ -93,9 +96,10 @@ async def claim(
     session: Session, pools: Sequence[str], worker: str, slots: int, lease_seconds: float
 ) -> Sequence[Row]:
     """Leases the next runnable items within every limit."""
-    return await session.all(
+    rows = await session.all(
         _CLAIM, pools=list(pools), worker=worker, slots=slots, lease_seconds=lease_seconds
     )
+    return await session.all(_CLAIMED, ids=[row["id"] for row in rows]) if rows else []
 
 
 async def heartbeat(
@@ -157,9 +161,9 @@ async def requeue(
     await session.execute(_REQUEUE, id=item_id, delay_seconds=delay_seconds, infra=int(infra))
 
 
-async def request_cancel(session: Session, job_id: uuid.UUID) -> None:
-    """Tells the workers of a job's running items to stop."""
-    await session.execute(_REQUEST_CANCEL, job_id=job_id)
+async def request_cancel(session: Session, item_ids: Sequence[uuid.UUID]) -> None:
+    """Tells the workers of locked running items to stop."""
+    await session.execute(_REQUEST_CANCEL, ids=list(item_ids))
 
 
 async def lock_expired(session: Session) -> Row | None:

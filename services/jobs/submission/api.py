@@ -15,13 +15,16 @@ from kit.ids import parse_id
 from kit.paging import PageRequest
 from kit.rows import enum_word
 from kit.rpc.server import Call
-from services.jobs.live.stream import Doorbells, follow
+from services.jobs.live.stream import follow, follow_batch, follow_user, jobs_of_batch
+from services.jobs.live.watch import Doorbells
 from services.jobs.messages import job_message
 from services.jobs.submission import service
 from services.jobs.submission.domain import NewJob
 from services.jobs.submission.drive import Driver
 
 TICKET_SECONDS = 600
+# What a ticket for all jobs of a user names.
+EVERYTHING = "events"
 
 
 class JobsApi:
@@ -103,15 +106,49 @@ class JobsApi:
         self, request: pb.StreamJobEventsRequest, call: Call
     ) -> AsyncIterator[pb.JobEvent]:
         job_id = parse_id(request.job_id, "job_id")
-        identity = self._reader(request, call)
+        identity = self._reader(request.ticket, request.job_id, call)
         async for event in follow(
-            self._database, self._doorbells, identity, job_id, request.after_sequence
+            self._database, self._doorbells, identity, job_id, max(request.after_sequence, 0)
         ):
             yield event
 
-    def _reader(self, request: pb.StreamJobEventsRequest, call: Call) -> Identity:
-        if request.ticket and call.identity.kind is Kind.NOBODY:
-            return self._verifier.verify_ticket(request.ticket, request.job_id)
+    async def StreamBatchEvents(
+        self, request: pb.StreamBatchEventsRequest, call: Call
+    ) -> AsyncIterator[pb.JobEvent]:
+        batch_id = parse_id(request.batch_id, "batch_id")
+        identity = self._reader(request.ticket, f"batch:{batch_id}", call)
+        async for event in follow_batch(
+            self._database,
+            self._doorbells,
+            identity,
+            batch_id,
+            max(request.after_feed_sequence, 0),
+        ):
+            yield event
+
+    async def StreamEvents(
+        self, request: pb.StreamEventsRequest, call: Call
+    ) -> AsyncIterator[pb.JobEvent]:
+        identity = self._reader(request.ticket, EVERYTHING, call)
+        resumes = request.HasField("after_feed_sequence")
+        after = max(request.after_feed_sequence, 0) if resumes else None
+        async for event in follow_user(self._database, self._doorbells, identity, after):
+            yield event
+
+    async def CreateEventsTicket(
+        self, request: pb.CreateEventsTicketRequest, call: Call
+    ) -> pb.EventsTicket:
+        path, thing = "/v1/events", EVERYTHING
+        if request.batch_id:
+            batch_id = parse_id(request.batch_id, "batch_id")
+            await jobs_of_batch(self._database, call.identity, batch_id)
+            path, thing = f"/v1/batches/{batch_id}/events", f"batch:{batch_id}"
+        ticket = self._signer.ticket(call.identity.user, thing, TICKET_SECONDS)
+        return pb.EventsTicket(events_url=f"{path}?ticket={ticket}", expires_in=TICKET_SECONDS)
+
+    def _reader(self, ticket: str, thing: str, call: Call) -> Identity:
+        if ticket and call.identity.kind is Kind.NOBODY:
+            return self._verifier.verify_ticket(ticket, thing)
         return call.identity
 
     def _message(self, seen: service.Seen) -> pb.Job:

@@ -10,7 +10,7 @@ import json
 import logging
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -39,6 +39,9 @@ _UNKNOWN = {
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.UNKNOWN,
     grpc.StatusCode.INTERNAL,
+    # Of the last try: an earlier one may have taken effect before its connection broke.
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.ABORTED,
 }
 _WORK_TYPE = enum_words(works_pb2.WorkType.DESCRIPTOR)
 HOLD_SECONDS = 5.0
@@ -108,14 +111,22 @@ class Driver:
         if before is not None:
             return before
         try:
-            return await self.drive(job.id)
+            held = await self._hold(job.id)
         except grpc.aio.AioRpcError as error:
             if error.code() in _UNKNOWN:
-                log.warning("submission goes on later", extra={"job": str(job.id)})
-                return await self._database.read(self._house, service.get, job.user_id, job.id)
+                return await self._later(job)
             crash_point("submit.refused")
             await self._database.write(self._house, service.refuse, job.id, key)
             raise
+        try:
+            return await self._drive_held(job.id, held)
+        except grpc.aio.AioRpcError:
+            # Credits are held: without the job nobody would release them.
+            return await self._later(job)
+
+    async def _later(self, job: NewJob) -> service.Seen:
+        log.warning("submission goes on later", extra={"job": str(job.id)})
+        return await self._database.read(self._house, service.get, job.user_id, job.id)
 
     async def drive(self, job_id: uuid.UUID) -> service.Seen:
         """Holds, creates works and queues; what was done before is not done again.
@@ -123,8 +134,11 @@ class Driver:
         Raises:
             grpc.aio.AioRpcError: A neighbour refused or could not be reached.
         """
-        crash_point("submit.intent_written")
-        held = await self._hold(job_id)
+        return await self._drive_held(job_id, await self._hold(job_id))
+
+    async def _drive_held(
+        self, job_id: uuid.UUID, held: Mapping[uuid.UUID, Mapping[str, int]]
+    ) -> service.Seen:
         crash_point("submit.held")
         await self._create_works(job_id)
         crash_point("submit.works_created")
@@ -151,6 +165,7 @@ class Driver:
             await self._database.write(self._house, service.give_up, job_id, code, refusal.message)
 
     async def _hold(self, job_id: uuid.UUID) -> dict[uuid.UUID, dict[str, int]]:
+        crash_point("submit.intent_written")
         job, items = await self._database.read(self._house, _job_and_items, job_id)
         lines = [
             credits_pb2.HoldLine(

@@ -143,10 +143,12 @@ async def cancel(session: Session, user_id: uuid.UUID, job_id: uuid.UUID) -> See
         raise NotFound("there is no such job")
     if job["state"] not in FINAL:
         await store.request_cancel(session, job_id)
-        await queue.request_cancel(session, job_id)
         # A created job is ended by whoever drives it on, once its hold is known.
         if job["state"] != State.CREATED:
-            items = open_items(await store.items(session, [job_id]))
+            # Locked, since a claim takes an item without its job.
+            items = open_items(await store.lock_items(session, job_id))
+            running = [item for item in items if item["state"] == State.RUNNING]
+            await queue.request_cancel(session, [item["id"] for item in running])
             waiting = [item for item in items if item["state"] != State.RUNNING]
             await end_items(session, job, waiting, State.CANCELED)
     return await _seen(session, await store.job_by_id(session, job_id) or job)

@@ -33,6 +33,7 @@ _JOB_BY_KEY = """
 """
 _LOCK_JOB = "SELECT * FROM job WHERE id = :id FOR UPDATE"
 _ITEMS = "SELECT * FROM item WHERE job_id = ANY(:job_ids) ORDER BY job_id, position"
+_LOCK_ITEMS = "SELECT * FROM item WHERE job_id = :job_id ORDER BY position FOR UPDATE"
 _PAGE = """
     SELECT * FROM job WHERE user_id = :user_id AND id < :before
       AND (CAST(:state AS text) = '' OR state = :state)
@@ -141,6 +142,11 @@ async def lock_job(session: Session, job_id: uuid.UUID) -> Row | None:
 async def items(session: ReadSession, job_ids: Sequence[uuid.UUID]) -> Sequence[Row]:
     """Reads the items of jobs, in order."""
     return await session.all(_ITEMS, job_ids=list(job_ids))
+
+
+async def lock_items(session: Session, job_id: uuid.UUID) -> Sequence[Row]:
+    """Locks the items of a locked job, in order."""
+    return await session.all(_LOCK_ITEMS, job_id=job_id)
 
 
 async def page(
