@@ -11,11 +11,12 @@ from google.protobuf.message import Message
 from nats.aio.msg import Msg
 from opentelemetry.trace import SpanKind
 
-from kit import telemetry
+from kit import metrics, telemetry
 from kit.bus import Bus
 from kit.crash import crash_point
 from kit.database import Database, Session
 from kit.database.session import subject_of
+from kit.errors import Unavailable
 from kit.identity import system
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Consumer:
                 await self._put_back(event_id, message, error)
                 return
             crash_point("consume.taken_effect")
+            metrics.EVENTS.labels(message.subject, "done").inc()
             await message.ack()
 
     async def _take_effect(self, event_id: uuid.UUID, message: Msg) -> None:
@@ -67,12 +69,15 @@ class Consumer:
         deliveries = message.metadata.num_delivered
         details = {"subject": message.subject, "event_id": str(event_id), "deliveries": deliveries}
         log.warning("event failed", exc_info=error, extra=details)
-        if deliveries < DELIVERIES_MAX:
+        # A server that is away says nothing about the event: only the event's own failures count.
+        if deliveries < DELIVERIES_MAX or isinstance(error, Unavailable):
+            metrics.EVENTS.labels(message.subject, "retried").inc()
             await message.nak(delay=min(RETRY_SECONDS_MAX, 0.2 * 2**deliveries))
             return
         async with self._database.transaction(self._identity) as session:
             parameters = {"id": event_id, "subject": message.subject, "payload": message.data}
             await session.execute(_BURY, error=repr(error), **parameters)
+        metrics.EVENTS.labels(message.subject, "dead").inc()
         await message.term()
 
 
@@ -81,3 +86,4 @@ async def _once(
 ) -> None:
     if await session.execute(_RECEIVE, id=event_id, subject=message.subject):
         await run(session, event.FromString(message.data))
+        crash_point("consume.before_commit")

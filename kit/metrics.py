@@ -1,16 +1,49 @@
 """What a process counts, for Prometheus to read.
 
-Names follow Prometheus' conventions: a unit at the end, ``_total`` for what only grows.
+Names follow Prometheus' conventions: a unit at the end, ``_total`` for what only grows. What a
+replica reads from its database, every replica reads: such gauges are shown by their maximum.
 """
 
 from __future__ import annotations
 
 import logging
 
-from prometheus_client import Counter, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 log = logging.getLogger(__name__)
 
+_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+HTTP_SECONDS = Histogram(
+    "atelier_http_request_seconds", "HTTP requests", ["route", "status"], buckets=_SECONDS
+)
+HTTP_STREAMS = Gauge("atelier_http_streams", "Event streams that are open")
+RPC_SECONDS = Histogram(
+    "atelier_rpc_seconds", "gRPC calls served", ["rpc", "code"], buckets=_SECONDS
+)
+EVENTS = Counter(
+    "atelier_events_total", "Events consumed, by what came of them", ["subject", "end"]
+)
+OUTBOX_UNSENT = Gauge("atelier_outbox_unsent", "Events that wait to be sent")
+OUTBOX_OLDEST = Gauge("atelier_outbox_oldest_seconds", "Age of the oldest event that waits")
+DEAD_EVENTS = Gauge("atelier_dead_events", "Events that no handler could take")
+QUEUE_ITEMS = Gauge("atelier_queue_items", "Items that wait or run", ["category", "pool", "state"])
+QUEUE_OLDEST = Gauge(
+    "atelier_queue_oldest_seconds", "How long the first runnable item waits", ["category", "pool"]
+)
+JOBS_CREATED_OLDEST = Gauge(
+    "atelier_jobs_created_oldest_seconds", "Age of the oldest submission that is not queued yet"
+)
+HOLDS_OPEN = Gauge("atelier_holds_open", "Holds that are not settled")
+HOLDS_OLDEST = Gauge("atelier_holds_oldest_seconds", "Age of the oldest hold that is not settled")
+CREDITS = Gauge("atelier_credits", "Credits in all wallets that have not lapsed", ["pool"])
+SLOTS = Gauge("atelier_worker_slots", "Items that this worker may run at once")
+SLOTS_BUSY = Gauge("atelier_worker_slots_busy", "Items that this worker runs")
+ITEMS = Counter(
+    "atelier_worker_items_total",
+    "Attempts that ended here",
+    ["category", "template", "pool", "end"],
+)
 SWEPT = Counter("atelier_swept_total", "Rows or objects that a sweeper ended", ["sweep"])
 SWEEP_FAILURES = Counter("atelier_sweep_failures_total", "Sweeps that failed", ["sweep"])
 

@@ -13,6 +13,7 @@ from kit.consumer import Consumer, Handler
 from kit.database import Database
 from kit.database.migrations import migrate
 from kit.database.outbox import Relay
+from kit.observer import Look, observe
 from kit.process import Process
 from kit.rpc.server import Binding, Server
 
@@ -48,8 +49,10 @@ async def serve(
     floor: Floor,
     bindings: Sequence[Binding],
     handlers: Mapping[Any, Handler],
+    looks: Sequence[Look] = (),
 ) -> None:
-    """Begins to consume events and to serve gRPC; stops serving first."""
+    """Begins to observe, to consume events and to serve gRPC; stops serving first."""
+    running.spawn(observe(floor.database, looks), "observer")
     if handlers:
         running.spawn(Consumer(floor.database, floor.bus, handlers).run(), "consumer")
     await running.enter_async_context(Server(settings, bindings))

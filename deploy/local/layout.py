@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("accounts", "works", "templates", "jobs")
 SIGNERS = (*SERVICES, "worker", "inference", "gateway")
 _PORTS = (
+    *(f"{process}_metrics" for process in SIGNERS),
     "gateway",
     "nats",
     "nats_monitor",
@@ -94,7 +95,18 @@ def prepare(data: Path) -> Layout:
     run = Path(tempfile.gettempdir()) / f"atelier-{tag}"
     run.mkdir(exist_ok=True)
     (run / "pg").mkdir(exist_ok=True)
-    return Layout(data, run, _choose_ports(data / "ports.json"), _secrets(data / "secrets.json"))
+    ports = _choose_ports(data / "ports.json")
+    _write_targets(data / "prometheus.json", ports)
+    return Layout(data, run, ports, _secrets(data / "secrets.json"))
+
+
+def _write_targets(path: Path, ports: dict[str, int]) -> None:
+    """Says where metrics are, in the form of Prometheus' file_sd_configs."""
+    targets = [
+        {"targets": [f"127.0.0.1:{ports[f'{process}_metrics']}"], "labels": {"process": process}}
+        for process in (*SIGNERS, "triton")
+    ]
+    path.write_text(json.dumps(targets, indent=1))
 
 
 def _secrets(path: Path) -> dict[str, str]:

@@ -32,6 +32,7 @@ def service_environment(layout: Layout, service: str) -> dict[str, str]:
         "ATELIER_SERVICE": service,
         "ATELIER_KEYS_DIR": str(layout.keys),
         "ATELIER_LISTEN": layout.socket(service),
+        "ATELIER_METRICS_LISTEN": layout.address(f"{service}_metrics"),
         "ATELIER_NATS_URL": f"nats://{layout.address('nats')}",
         "ATELIER_S3_ENDPOINT": f"http://{layout.address('s3')}",
         "ATELIER_S3_ACCESS_KEY": layout.secrets["s3:access"],

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 
@@ -14,8 +16,11 @@ from kit.identity import Signer
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+UnaryCall = grpc.aio.UnaryUnaryCall[Any, Response]
 
 CALL_SECONDS = 10.0
+# A service that is started again is waited for; by then it serves, or something else is wrong.
+RESTART_SECONDS = 10.0
 # gRFC A6. Only UNAVAILABLE is tried again: every write of this house carries a natural key, so that
 # a repeated one changes nothing.
 _SERVICE_CONFIG = {
@@ -73,13 +78,66 @@ class ServiceChannel:
         *,
         on_behalf_of: uuid.UUID | None = None,
         timeout_seconds: float = CALL_SECONDS,
+        waits: bool = True,
     ) -> Response:
         """Calls a unary RPC of the service.
+
+        Args:
+            method: Of a stub over this channel.
+            request: Its request.
+            on_behalf_of: The user for whom we call.
+            timeout_seconds: For the answer.
+            waits: Whether to wait for a service that is being started again. Not where somebody
+                else goes on anyway.
 
         Raises:
             grpc.aio.AioRpcError: The call failed; a handler lets it through to its own caller.
         """
-        return await method(request, metadata=self.metadata(on_behalf_of), timeout=timeout_seconds)
+
+        def start() -> UnaryCall[Response]:
+            metadata = self.metadata(on_behalf_of)
+            return method(request, metadata=metadata, timeout=timeout_seconds)
+
+        if not waits:
+            return await start()
+        _, response = await bridged(self.channel, start)
+        return response
+
+
+async def bridged(
+    channel: grpc.aio.Channel, start: Callable[[], UnaryCall[Response]]
+) -> tuple[UnaryCall[Response], Response]:
+    """Makes a call and, where its peer was away and is back in time, makes it once more.
+
+    Returns:
+        The call that was answered, and its answer.
+
+    Raises:
+        grpc.aio.AioRpcError: The call failed; UNAVAILABLE where the peer did not come back.
+    """
+    call = start()
+    try:
+        return call, await call
+    except grpc.aio.AioRpcError as error:
+        if not _was_away(error) or not await _is_back(channel):
+            raise
+    call = start()
+    return call, await call
+
+
+def _was_away(error: grpc.aio.AioRpcError) -> bool:
+    """Whether nobody answered: a service that answers "unavailable" itself says why."""
+    said = {key for key, _ in error.trailing_metadata() or ()}
+    return error.code() is grpc.StatusCode.UNAVAILABLE and "grpc-status-details-bin" not in said
+
+
+async def _is_back(channel: grpc.aio.Channel) -> bool:
+    try:
+        async with asyncio.timeout(RESTART_SECONDS):
+            await channel.channel_ready()
+    except TimeoutError:
+        return False
+    return True
 
 
 def open_channel(target: str) -> grpc.aio.Channel:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -17,12 +19,13 @@ from grpc_reflection.v1alpha import reflection
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
-from kit import telemetry
+from kit import metrics, telemetry
 from kit.config import ServerSettings
 from kit.errors import DomainError, IdempotencyKeyRequired, PermissionDenied, Unauthenticated
 from kit.identity import NOBODY, Identity, Kind, Verifier
 from kit.rpc import status
 from kit.rpc.contract import Policy, policies_of
+from kit.rpc.room import Room
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,10 @@ _OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 15_000),
     ("grpc.so_reuseport", 0),
 ]
+
+# A service of health's own: that this process lives, whatever it waits for. Who restarts what hangs
+# asks for this one; who sends calls asks for "".
+LIVE = "live"
 
 
 @dataclass
@@ -74,18 +81,22 @@ class Binding:
 class _Guard:
     """Wraps the implementation of one RPC."""
 
-    def __init__(self, method: MethodDescriptor, policy: Policy, verifier: Verifier) -> None:
+    def __init__(
+        self, method: MethodDescriptor, policy: Policy, verifier: Verifier, room: Room
+    ) -> None:
         self._name = f"{method.containing_service.full_name}/{method.name}"
         self._policy = policy
         self._verifier = verifier
+        self._room = room
 
     def unary(self, implementation: Callable[[Any, Call], Awaitable[Any]]) -> Any:
         async def handle(request: Any, context: Context) -> Any:
-            with self._span(context):
+            with self._span(context), self._measured(context):
                 try:
                     call = self._admit(context)
-                    async with asyncio.timeout(call.remaining_seconds()):
-                        return await implementation(request, call)
+                    with self._room.call(self._policy, call.identity):
+                        async with asyncio.timeout(call.remaining_seconds()):
+                            return await implementation(request, call)
                 except Exception as error:
                     await self._fail(error, context)
 
@@ -95,8 +106,14 @@ class _Guard:
         async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
             with self._span(context):
                 try:
-                    async for message in implementation(request, self._admit(context)):
-                        yield message
+                    call = self._admit(context)
+                    with self._room.stream(call.identity):
+                        async for message in implementation(request, call):
+                            yield message
+                except asyncio.CancelledError:
+                    if self._room.is_closing:
+                        await context.abort(grpc.StatusCode.UNAVAILABLE, "the service is stopping")
+                    raise
                 except Exception as error:
                     await self._fail(error, context)
 
@@ -105,6 +122,16 @@ class _Guard:
     def _span(self, context: Context) -> Any:
         metadata = _metadata(context)
         return telemetry.span(self._name, SpanKind.SERVER, metadata)
+
+    @contextmanager
+    def _measured(self, context: Context) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - began
+            code = context.code() or grpc.StatusCode.OK  # unset until something went wrong
+            metrics.RPC_SECONDS.labels(self._name, code.name).observe(seconds)
 
     def _admit(self, context: Context) -> Call:
         metadata = _metadata(context)
@@ -187,6 +214,7 @@ class Server:
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         verifier = Verifier(settings.service, settings.keys_dir)
+        self._room = Room(settings.calls_max, settings.streams_max)
         for binding in bindings:
             self._add(binding, verifier)
         if settings.reflection:
@@ -198,7 +226,9 @@ class Server:
         policies = policies_of(binding.service)
         handlers = {
             method.name: _handler(
-                method, _Guard(method, policies[method.name], verifier), binding.implementation
+                method,
+                _Guard(method, policies[method.name], verifier, self._room),
+                binding.implementation,
             )
             for method in binding.service.methods
         }
@@ -211,6 +241,7 @@ class Server:
         await self._health.set("", states.SERVING if serving else states.NOT_SERVING)
 
     async def __aenter__(self) -> Self:
+        await self._health.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
         await self.set_serving(self._serving_at_first)
         await self._server.start()
         log.info("serving", extra={"listen": self._settings.listen})
@@ -219,4 +250,5 @@ class Server:
     async def __aexit__(self, *exc: object) -> None:
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._settings.drain_seconds)
+        self._room.close()
         await self._server.stop(self._settings.grace_seconds)

@@ -15,8 +15,9 @@ from kit.rpc.client import ServiceChannel, open_channel
 from kit.rpc.server import Binding
 from kit.service import open_floor, serve
 from kit.sweeper import Sweeper
+from services.jobs import observe
 from services.jobs.config import JobsSettings
-from services.jobs.live.stream import Doorbells
+from services.jobs.live.watch import Doorbells
 from services.jobs.queue import events
 from services.jobs.queue.api import QueueApi
 from services.jobs.submission import events as submission_events
@@ -39,8 +40,9 @@ async def compose(running: Process, settings: JobsSettings) -> None:
         works=await neighbour("works", settings.works_target),
         templates=await neighbour("templates", settings.templates_target),
     )
-    doorbells = Doorbells(floor.bus)
+    doorbells = Doorbells(floor.bus, floor.database)
     await running.enter_async_context(floor.bus.listen(doorbells.subject, doorbells.rung))
+    running.spawn(doorbells.watch(), "watch")
     driver = Driver(floor.database, floor.bus, neighbours, settings.drive_seconds)
     swept = sweeps(floor.database, driver, doorbells, settings)
     running.spawn(Sweeper(swept, settings.sweep_every_seconds).run(), "sweeper")
@@ -59,6 +61,7 @@ async def compose(running: Process, settings: JobsSettings) -> None:
             templates_events.CategoryChanged: events.category_changed,
             accounts_events.HoldOverdue: submission_events.hold_overdue,
         },
+        [observe.queue],
     )
 
 

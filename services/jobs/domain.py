@@ -90,7 +90,7 @@ class RetryPolicy:
     Attributes:
         attempts_max: Attempts that count.
         infra_failures_max: Failures of machines, which do not count, before they do.
-        backoff_seconds: The first delay; it doubles, with full jitter.
+        backoff_seconds: The first delay of either kind; it doubles, with full jitter.
         backoff_seconds_max: The longest delay.
     """
 
@@ -113,7 +113,9 @@ class RetryPolicy:
         if failure is FailureClass.USER:
             return None
         if failure is FailureClass.INFRA and infra_failures < self.infra_failures_max:
-            return jitter * self.backoff_seconds
+            # A server that is started again needs seconds: five tries at once would all fail.
+            ceiling = self.backoff_seconds * 2.0**infra_failures
+            return float(jitter * min(self.backoff_seconds_max, ceiling))
         counted = attempts - min(infra_failures, self.infra_failures_max)
         if counted >= self.attempts_max:
             return None

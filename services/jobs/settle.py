@@ -71,9 +71,9 @@ def _finished(item: Mapping[str, Any]) -> events_pb2.ItemFinished:
 async def end_job(session: Session, job_id: uuid.UUID, end: State) -> None:
     """Ends a locked job whose items are all final."""
     before = [state for state, following in JOB_TRANSITIONS.items() if end in following]
-    # A queued job whose items were claimed and ended before its start was noted counts as run.
+    # A queued job whose items were claimed and ended before its start was noted has run, too.
     if end is State.SUCCEEDED:
-        before.append(State.QUEUED)
+        await submissions.set_state(session, job_id, State.RUNNING, [State.QUEUED], final=False)
     if await submissions.set_state(session, job_id, end, before, final=True):
         await record(session, job_id, "finished", end)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 
@@ -11,7 +12,7 @@ from kit.identity import system
 from kit.sweeper import Sweep
 from services.jobs.config import JobsSettings
 from services.jobs.live import store as live
-from services.jobs.live.stream import Doorbells
+from services.jobs.live.watch import Doorbells
 from services.jobs.queue import service as queue
 from services.jobs.submission import store as submissions
 from services.jobs.submission.drive import Driver
@@ -48,8 +49,7 @@ def sweeps(
         )
         if left:
             crash_point("sweep.taken_over")
-        for job in left:
-            await driver.resume(job["id"], is_last=job["is_last"])
+        await asyncio.gather(*(driver.resume(job["id"], is_last=job["is_last"]) for job in left))
         return len(left)
 
     async def events() -> int:

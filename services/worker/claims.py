@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import grpc
 from atelier.jobs.v1 import queue_pb2 as pb
 
-from kit import telemetry
+from kit import metrics, telemetry
 from kit.crash import crash_point
 from services.worker.failures import INFRA, Failed, classify
 from services.worker.held import Fate, Held
@@ -73,6 +73,7 @@ class Claims:
         self._beat = asyncio.Event()
         self._stopping = False
         self._claiming_ended = asyncio.Event()
+        metrics.SLOTS.set(limits.slots)
 
     def wake(self) -> None:
         """Looks for work now."""
@@ -113,7 +114,18 @@ class Claims:
     def _take(self, item: pb.ClaimedItem, began: float) -> None:
         held = Held(item, self._lapse_timer(item.token, began))
         self._held[item.token] = held
+        metrics.SLOTS_BUSY.set(len(self._held))
         held.attending = asyncio.create_task(self._attend(held), name=f"item-{item.item_id}")
+        # Not a `finally` of the task: one that is canceled before it begins runs nothing of itself,
+        # and its slot and its lease would be kept for ever.
+        held.attending.add_done_callback(lambda _: self._let_go(held))
+
+    def _let_go(self, held: Held) -> None:
+        held.end(Fate.ABANDONED)
+        held.lapse.cancel()
+        del self._held[held.item.token]
+        metrics.SLOTS_BUSY.set(len(self._held))
+        self._wake.set()
 
     def _lapse_timer(self, token: int, began: float) -> asyncio.TimerHandle:
         """Measured from before the call that gave or renewed the lease, on the monotonic clock."""
@@ -146,11 +158,6 @@ class Claims:
             )
         except Exception:
             log.exception("attending an item failed", extra=held.labels)
-        finally:
-            held.end(Fate.ABANDONED)
-            held.lapse.cancel()
-            del self._held[held.item.token]
-            self._wake.set()
 
     async def _work(self, held: Held) -> pb.Delivery:
         async def send(update: Update) -> None:
@@ -185,6 +192,8 @@ class Claims:
         else:
             request.delivered.CopyFrom(work.result())
         outcome = str(request.WhichOneof("outcome"))
+        item = held.item
+        metrics.ITEMS.labels(item.category, item.template_id, item.pool, outcome).inc()
         crash_point("finish.unreported")
         await self._queue.finish_item(request)
         crash_point("finish.reported")
@@ -203,7 +212,7 @@ class Claims:
             pause = usual if renewed else min(usual, BEAT_AGAIN_SECONDS)
 
     async def _heartbeat(self) -> bool:
-        asked = list(self._held.values())
+        asked = [held for held in self._held.values() if held.fate is not Fate.ABANDONED]
         began = asyncio.get_running_loop().time()
         try:
             reply = await self._queue.heartbeat(self._worker_id, [held.lease for held in asked])

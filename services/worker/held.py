@@ -52,6 +52,7 @@ class Held:
             "output": item.output,
             "category": item.category,
             "template_id": item.template_id,
+            "pool": item.pool,
         }
 
     def end(self, fate: Fate) -> None:

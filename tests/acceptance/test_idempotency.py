@@ -124,7 +124,8 @@ async def second_gateway(installation: Installation) -> AsyncIterator[httpx.Asyn
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    part = stack.gateway_part(installation.layout, TEST_SETTINGS | {"ATELIER_HTTP_PORT": str(port)})
+    own = {"ATELIER_HTTP_PORT": str(port), "ATELIER_METRICS_LISTEN": ""}
+    part = stack.gateway_part(installation.layout, TEST_SETTINGS | own)
     url = f"http://127.0.0.1:{port}"
     second = replace(part, name="gateway-2", after=(), probe=probes.http(f"{url}/readyz"))
     await installation.supervisor.start([second])

@@ -35,8 +35,11 @@ async def record(
         preview: A JPEG, or empty.
     """
     items = await submissions.items(session, [job_id])
+    place = await store.next_place(session, job_id)
     event = pb.JobEvent(
-        sequence=await store.next_sequence(session, job_id),
+        sequence=place.sequence,
+        feed_sequence=place.feed_sequence,
+        batch_id=str(place.batch_id),
         type=kind,
         job_id=str(job_id),
         state=STATE[state],
@@ -46,4 +49,4 @@ async def record(
     )
     if preview:
         event.preview = "data:image/jpeg;base64," + base64.b64encode(preview).decode()
-    await store.append(session, job_id, event.sequence, event.SerializeToString())
+    await store.append(session, place, event.SerializeToString())

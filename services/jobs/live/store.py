@@ -1,40 +1,147 @@
-"""SQL of job events."""
+"""SQL of job events.
+
+An event has two places: in its job, and in the feed of the job's owner. The feed's row is locked
+until its transaction ends, so that places in a feed become visible in their order and without gaps.
+"""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from kit.database import ReadSession, Session
+from kit.database import ReadSession, Row, Session
 
-_NEXT = "UPDATE job SET sequence = sequence + 1 WHERE id = :job_id RETURNING sequence"
-_APPEND = "INSERT INTO job_event (job_id, sequence, event) VALUES (:job_id, :sequence, :event)"
+_NEXT = """
+    WITH changed AS (
+        UPDATE job SET sequence = sequence + 1 WHERE id = :job_id
+        RETURNING sequence, user_id, batch_id
+    ), placed AS (
+        INSERT INTO feed (user_id, sequence) SELECT user_id, 1 FROM changed
+        ON CONFLICT (user_id) DO UPDATE SET sequence = feed.sequence + 1
+        RETURNING sequence
+    )
+    SELECT changed.sequence, changed.user_id, changed.batch_id, placed.sequence AS feed_sequence
+    FROM changed, placed
+"""
+_APPEND = """
+    INSERT INTO job_event (job_id, sequence, event, user_id, feed_sequence)
+    VALUES (:job_id, :sequence, :event, :user_id, :feed_sequence)
+"""
 _AFTER = """
     SELECT event FROM job_event WHERE job_id = :job_id AND sequence > :after
     ORDER BY sequence LIMIT :limit
 """
+_FEED_AFTER = """
+    SELECT event FROM job_event WHERE user_id = :user_id AND feed_sequence > :after
+    ORDER BY feed_sequence LIMIT :limit
+"""
+_BATCH_AFTER = """
+    SELECT event FROM job_event WHERE job_id = ANY(:job_ids) AND feed_sequence > :after
+    ORDER BY feed_sequence LIMIT :limit
+"""
+_FEED = "SELECT coalesce(max(sequence), 0) FROM feed WHERE user_id = :user_id"
+_BATCH = """
+    SELECT id, state, sequence FROM job WHERE batch_id = :batch_id AND user_id = :user_id
+    ORDER BY id LIMIT :limit
+"""
+_NEWEST = """
+    SELECT id, sequence FROM job WHERE id = ANY(:job_ids)
+    UNION ALL
+    SELECT user_id, sequence FROM feed WHERE user_id = ANY(:user_ids)
+"""
+_OWNERS = "SELECT DISTINCT user_id FROM job WHERE id = ANY(:job_ids)"
 _SWEEP = """
     DELETE FROM job_event USING job
     WHERE job.id = job_event.job_id AND job.finished_at < app_now() - make_interval(secs => :age)
 """
+BATCH_JOBS_MAX = 100
 
 
-async def next_sequence(session: Session, job_id: uuid.UUID) -> int:
-    """Takes the next sequence of a job, which the transaction has locked."""
-    return int(await session.scalar(_NEXT, job_id=job_id))
+@dataclass(frozen=True)
+class Place:
+    """Where an event stands.
+
+    Attributes:
+        job_id: Its job.
+        sequence: In the job, from 1.
+        user_id: The job's owner.
+        feed_sequence: In the owner's feed, from 1.
+        batch_id: The batch of the job.
+    """
+
+    job_id: uuid.UUID
+    sequence: int
+    user_id: uuid.UUID
+    feed_sequence: int
+    batch_id: uuid.UUID
 
 
-async def append(session: Session, job_id: uuid.UUID, sequence: int, event: bytes) -> None:
-    """Writes an event."""
-    await session.execute(_APPEND, job_id=job_id, sequence=sequence, event=event)
+async def next_place(session: Session, job_id: uuid.UUID) -> Place:
+    """Takes the next place of a job, which the transaction has locked, and of its owner's feed."""
+    row = await session.one(_NEXT, job_id=job_id)
+    return Place(job_id, **row)
+
+
+async def append(session: Session, place: Place, event: bytes) -> None:
+    """Writes an event at its place."""
+    await session.execute(
+        _APPEND,
+        job_id=place.job_id,
+        sequence=place.sequence,
+        event=event,
+        user_id=place.user_id,
+        feed_sequence=place.feed_sequence,
+    )
 
 
 async def after(
     session: ReadSession, job_id: uuid.UUID, sequence: int, limit: int
 ) -> Sequence[bytes]:
-    """Reads the events that follow a sequence."""
+    """Reads the events of a job that follow a sequence."""
     rows = await session.all(_AFTER, job_id=job_id, after=sequence, limit=limit)
     return [bytes(row["event"]) for row in rows]
+
+
+async def feed_after(
+    session: ReadSession, user_id: uuid.UUID, sequence: int, limit: int
+) -> Sequence[bytes]:
+    """Reads the events of a user's jobs that follow a place of the feed."""
+    rows = await session.all(_FEED_AFTER, user_id=user_id, after=sequence, limit=limit)
+    return [bytes(row["event"]) for row in rows]
+
+
+async def batch_after(
+    session: ReadSession, job_ids: Sequence[uuid.UUID], sequence: int, limit: int
+) -> Sequence[bytes]:
+    """Reads the events of some jobs that follow a place of their owner's feed."""
+    rows = await session.all(_BATCH_AFTER, job_ids=list(job_ids), after=sequence, limit=limit)
+    return [bytes(row["event"]) for row in rows]
+
+
+async def feed_sequence(session: ReadSession, user_id: uuid.UUID) -> int:
+    """Returns the newest place of a user's feed; 0 where nothing has happened."""
+    return int(await session.scalar(_FEED, user_id=user_id))
+
+
+async def jobs_of_batch(
+    session: ReadSession, user_id: uuid.UUID, batch_id: uuid.UUID
+) -> Sequence[Row]:
+    """Reads the jobs of a batch of the user's: id, state and newest sequence."""
+    return await session.all(_BATCH, user_id=user_id, batch_id=batch_id, limit=BATCH_JOBS_MAX)
+
+
+async def newest(
+    session: ReadSession, job_ids: Collection[uuid.UUID], user_ids: Collection[uuid.UUID]
+) -> Mapping[uuid.UUID, int]:
+    """Returns the newest sequence of jobs and of feeds."""
+    rows = await session.all(_NEWEST, job_ids=list(job_ids), user_ids=list(user_ids))
+    return {row["id"]: int(row["sequence"]) for row in rows}
+
+
+async def owners(session: ReadSession, job_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Returns the owners of jobs."""
+    return {row["user_id"] for row in await session.all(_OWNERS, job_ids=list(job_ids))}
 
 
 async def sweep(session: Session, age_seconds: float) -> int:

@@ -15,7 +15,7 @@ from kit.ids import parse_id
 from kit.rows import enum_word
 from kit.rpc.server import Call
 from services.jobs.domain import FailureClass
-from services.jobs.live.stream import Doorbells
+from services.jobs.live.watch import Doorbells
 from services.jobs.queue import service, store
 from services.jobs.queue.store import Lease
 
@@ -143,4 +143,5 @@ def _claimed(row: Row) -> pb.ClaimedItem:
         seed=row["seed"],
         category=row["category"],
         template_id=row["template_id"],
+        pool=row["pool"],
     )

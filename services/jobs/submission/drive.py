@@ -179,6 +179,7 @@ class Driver:
                 job_id=str(job_id), payer_id=str(job["payer_id"]), lines=lines
             ),
             timeout_seconds=HOLD_SECONDS,
+            waits=False,
         )
         return {uuid.UUID(hold.item_id): _by_pool(hold.by_pool) for hold in reply.holds}
 
@@ -204,6 +205,7 @@ class Driver:
                     for item in items
                 ],
             ),
+            waits=False,
         )
 
 
