@@ -14,7 +14,7 @@ from kit.rpc.server import Binding
 from kit.service import open_floor, serve
 from kit.sweeper import Sweeper
 from services.accounts.config import AccountsSettings
-from services.accounts.credits import events
+from services.accounts.credits import events, observe
 from services.accounts.credits.api import CreditsApi
 from services.accounts.credits.sweep import sweeps
 from services.accounts.identity.api import IdentityApi
@@ -43,6 +43,7 @@ async def compose(running: Process, settings: AccountsSettings) -> None:
             Binding(credits_pb2.DESCRIPTOR.services_by_name["CreditsService"], credits_api),
         ],
         {events_pb2.ItemFinished: events.item_finished},
+        [observe.ledger],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -57,7 +58,7 @@ class CreditsApi:
         owner_id = parse_id(request.user_id, "user_id")
         pool = enum_word(pb.Pool.DESCRIPTOR, request.pool) or "purchased"
         expires_at = (
-            request.expires_at.ToDatetime().astimezone() if request.HasField("expires_at") else None
+            request.expires_at.ToDatetime(dt.UTC) if request.HasField("expires_at") else None
         )
         key = idempotency.Key.of(call.identity.user, "GrantCredits", call.idempotency_key, request)
         given = Grant(

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import time
 import uuid
 from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import asyncpg
 import pytest
+from atelier.accounts.v1 import credits_pb2
 
 from kit.database import Database
 from kit.errors import WrongState
 from kit.identity import Identity, Kind, system
+from kit.rpc.server import Call
 from services.accounts.credits import service, store
+from services.accounts.credits.api import CreditsApi
 from services.accounts.credits.domain import Grant, HoldSettled, InsufficientCredits, Line, Outcome
 from tests.integration.accounts.conftest import Ledger
 
@@ -138,3 +144,22 @@ async def test_a_member_sees_only_his_own_wallet_whatever_the_query_asks(
     stranger = Identity(Kind.MEMBER, uuid.uuid4())
     seen = await database.read(stranger, store.balance, owner)
     assert dict(seen) == {"subscription": 0, "purchased": 0, "held": 0}
+
+
+async def test_an_expiry_is_the_moment_that_was_asked_for_wherever_the_service_runs(
+    database: Database, owner: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expires_at = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
+    request = credits_pb2.GrantCreditsRequest(user_id=str(owner), amount=5, reason="test")
+    request.expires_at.FromDatetime(expires_at)
+    administrator = Identity(Kind.ADMINISTRATOR, uuid.uuid4())
+    call = Call(administrator, str(uuid.uuid4()), "request", cast("Any", None))
+    monkeypatch.setenv("TZ", "Asia/Seoul")
+    time.tzset()
+    try:
+        await CreditsApi(database).GrantCredits(request, call)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    [lot] = await database.read(HOUSE, store.lots, owner)
+    assert lot.expires_at == expires_at
