@@ -28,6 +28,18 @@ run: install models ## Serve until Ctrl-C: prints the addresses of the API, its 
 test: install models ## Set up everything and run all tests
 	@$(PY) -m pytest tests
 
+.PHONY: faults
+faults: install models ## Random faults under load, for SECONDS=600; again by the printed SEED=
+	@$(PY) -m tests.faults --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) $(FAULTS)
+
+.PHONY: deep
+deep: install ## Other plays of the state machines and a search for seeded bugs, for SECONDS=600; again by SEED=
+	@DEEP_SECONDS=$$(($(or $(SECONDS),600) / 3)) DEEP_SEED=$(SEED) $(PY) -m pytest -s tests/machines tests/seeded
+
+.PHONY: bench
+bench: install models ## Figures beside a named peer, printed and kept in build/bench.json; BENCH= names some
+	@$(PY) -m tests.bench $(BENCH)
+
 .PHONY: check
 check: install ## Lint, types, import arrows, protos, stale files: under a minute
 	@$(PY) -m ruff check .
@@ -51,6 +63,18 @@ format: install ## Format the code
 .PHONY: openapi
 openapi: install ## Write docs/openapi.json anew from the protos
 	@$(PY) -m gateway.openapi docs/openapi.json
+
+.PHONY: train-diffusion
+train-diffusion: models ## Train the bundled image model: hours on two cores, minutes on a GPU; resumes
+	@.venv-models/bin/python -m inference.training.generator --threads 2
+
+.PHONY: train-segmenter
+train-segmenter: models ## Train the bundled segmenter: hours on two cores; resumes
+	@.venv-models/bin/python -m inference.training.segmenter --threads 2
+
+.PHONY: eval-models
+eval-models: models ## Print the gates of the bundled models: value, null, ceiling, limit, met or not
+	@.venv-models/bin/python -m inference.training.eval_models
 
 .PHONY: lock
 lock: .venv/.ready ## Resolve the locks anew; torch's CPU lock is kept by hand (see its header)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
 
-from gateway import app
+from gateway import app, wire
 from gateway.config import GatewaySettings
+from gateway.sse import Streams
 from kit import process
 from kit.process import Process
 from kit.rpc.client import open_channel
+
+# Longer than the minute for which load balancers usually keep a connection: they close it, not we.
+KEEP_ALIVE_SECONDS = 75
+# 700 by default; a page of works makes about 200 containers, and frees them by counting.
+GC_ALLOCATIONS = 20_000
 
 
 class _Server(uvicorn.Server):
@@ -35,11 +42,15 @@ async def compose(running: Process, settings: GatewaySettings) -> None:
         name: await running.enter_async_context(open_channel(target))
         for name, target in targets.items()
     }
+    streams = Streams(settings.streams_max, settings.streams_per_caller_max)
     config = uvicorn.Config(
-        app.build(channels),
+        app.build(channels, settings, streams),
         host=settings.http_host,
         port=settings.http_port,
-        http="httptools",
+        http=wire.protocol(settings.header_seconds),
+        ws="none",
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -47,9 +58,14 @@ async def compose(running: Process, settings: GatewaySettings) -> None:
         timeout_graceful_shutdown=int(settings.grace_seconds),
     )
     server = _Server(config)
+    # What was made by now stays: the collector need not walk it again at every page of dicts.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS)
     serving = asyncio.create_task(server.serve())
 
     async def stop() -> None:
+        streams.close()
         server.should_exit = True
         await serving
 

@@ -1,7 +1,5 @@
-"""JSON to messages and back, compiled once per message type.
+"""JSON to messages.
 
-snake_case names, enum values as lower-case words, 64-bit integers as numbers (all of ours are below
-2^53), RFC 3339 times; absent messages and unspecified enums are left out, the rest is always there.
 Reading is strict: an unknown field, a wrong type or an unknown word is named with its path.
 """
 
@@ -10,12 +8,12 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Callable, Mapping
-from functools import cache, partial
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from kit.errors import FieldViolation, InvalidArgument
@@ -28,6 +26,7 @@ _INTEGERS = {
     FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**53),
 }
+_NUMBER = re.compile(r"-?[0-9]{1,17}(\.[0-9]{1,17})?", re.ASCII)
 _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 _TIMESTAMP = timestamp_pb2.Timestamp.DESCRIPTOR.full_name
 _STRUCTS = {
@@ -36,8 +35,6 @@ _STRUCTS = {
     struct_pb2.ListValue.DESCRIPTOR.full_name,
 }
 
-Encode = Callable[[Any], Any]
-
 
 class Fault(ValueError):
     """A value does not fit its field."""
@@ -45,72 +42,6 @@ class Fault(ValueError):
     def __init__(self, path: str, message: str) -> None:
         super().__init__(message)
         self.violation = FieldViolation(path, message)
-
-
-def to_json(message: Message) -> dict[str, Any]:
-    """Turns a message into what orjson can write."""
-    return _encoder(message.DESCRIPTOR)(message)
-
-
-@cache
-def _encoder(descriptor: Descriptor) -> Callable[[Message], dict[str, Any]]:
-    fields = [(f.name, _field_encoder(f), _presence(f)) for f in descriptor.fields]
-
-    def encode(message: Message) -> dict[str, Any]:
-        return {
-            name: value(getattr(message, name))
-            for name, value, is_present in fields
-            if is_present is None or is_present(message)
-        }
-
-    return encode
-
-
-def _presence(field: Any) -> Callable[[Message], bool] | None:
-    """Returns how to tell whether a field is there; None where it always is."""
-    name = field.name
-    if field.has_presence:
-        return lambda message: message.HasField(name)
-    if field.enum_type is not None and not field.is_repeated:
-        return lambda message: bool(getattr(message, name))
-    return None
-
-
-def _field_encoder(field: FieldDescriptor) -> Encode:
-    one = _value_encoder(field)
-    if field.is_repeated:
-        return lambda values: [one(value) for value in values]
-    return one
-
-
-def _value_encoder(field: FieldDescriptor) -> Encode:
-    if field.message_type is not None:
-        name = field.message_type.full_name
-        if name == _TIMESTAMP:
-            return lambda value: value.ToJsonString()
-        if name in _STRUCTS:
-            return lambda value: _whole(json_format.MessageToDict(value))
-        message_type = field.message_type
-        return partial(_encode_lazily, message_type)
-    if field.enum_type is not None:
-        words = {number: word for word, number in enum_words(field.enum_type).items()}
-        return lambda number: words.get(number, "")
-    if field.type == FieldDescriptor.TYPE_BYTES:
-        return lambda value: base64.b64encode(value).decode()
-    return lambda value: value
-
-
-def _whole(value: Any) -> Any:
-    """Struct knows only doubles: whole ones are written as the integers that they were."""
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _encode_lazily(descriptor: Descriptor, message: Message) -> dict[str, Any]:
-    return _encoder(descriptor)(message)  # only now: a message may contain itself
 
 
 def from_json(message: Message, value: Any, path: str = "", depth: int = 0) -> list[FieldViolation]:
@@ -194,7 +125,7 @@ def _timestamp(given: Any, path: str) -> timestamp_pb2.Timestamp:
 def _scalar(field: FieldDescriptor, given: Any, path: str) -> Any:
     if field.enum_type is not None:
         words = enum_words(field.enum_type)
-        if given not in words:
+        if not isinstance(given, str) or given not in words:
             raise Fault(path, "must be one of: " + ", ".join(words))
         return words[given]
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
@@ -221,6 +152,8 @@ def _typed(given: Any, kind: Any, path: str, message: str) -> Any:
 
 
 def _integer(given: Any, low: int, high: int, path: str) -> int:
+    if isinstance(given, float) and given.is_integer():
+        given = int(given)  # JSON knows one kind of number: 1.0 is 1
     if isinstance(given, bool) or not isinstance(given, int):
         raise Fault(path, "must be a whole number")
     if not low <= given <= high:
@@ -243,6 +176,9 @@ def from_query(message: Message, name: str, values: list[str]) -> list[FieldViol
     if not field.is_repeated and len(values) != 1:
         return [FieldViolation(name, "must be given once")]
     try:
+        if field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
+            setattr(message, name, _scalar(field, values[0], name))
+            return []
         parsed = [_from_text(field, value, name) for value in values]
     except Fault as fault:
         return [fault.violation]
@@ -255,10 +191,9 @@ def _from_text(field: FieldDescriptor, text: str, path: str) -> Any:
             raise Fault(path, "must be true or false")
         return text == "true"
     if field.cpp_type in _INTEGERS or (field.cpp_type in _FLOATS):
-        try:
-            return int(text) if field.cpp_type in _INTEGERS else float(text)
-        except ValueError:
-            raise Fault(path, "must be a number") from None
+        if not _NUMBER.fullmatch(text):
+            raise Fault(path, "must be a number")
+        return int(text) if field.cpp_type in _INTEGERS and "." not in text else float(text)
     return text
 
 

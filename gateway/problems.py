@@ -13,6 +13,9 @@ from kit.rpc.contract import failures
 from kit.rpc.status import Refusal
 
 MEDIA_TYPE = "application/problem+json"
+# What is said where nobody knows better.
+RETRY_SECONDS = 1
+_TRY_AGAIN = (429, 503)
 
 
 def document(refusal: Refusal, request_id: str) -> dict[str, Any]:
@@ -39,9 +42,12 @@ def _plain(value: str) -> int | str:
 
 def response(refusal: Refusal, request_id: str, headers: dict[str, str] | None = None) -> Response:
     """Builds the HTTP response of a refusal, with Retry-After where it applies."""
-    headers = dict(headers or {})
-    if refusal.retry_after_seconds is not None:
-        headers["retry-after"] = str(math.ceil(refusal.retry_after_seconds))
+    headers = {"cache-control": "no-store", **(headers or {})}
+    wait = refusal.retry_after_seconds
+    if wait is None and refusal.failure.http_status in _TRY_AGAIN:
+        wait = RETRY_SECONDS
+    if wait is not None:
+        headers["retry-after"] = str(math.ceil(wait))
     if refusal.failure.http_status == 401:
         headers["www-authenticate"] = "Bearer"
     return Response(

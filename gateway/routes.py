@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from google.api import annotations_pb2
+from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
 from kit.rpc.contract import Policy, policy_of
 
@@ -50,6 +50,16 @@ class Route:
             return ()
         bound = {*self.variables, self.body}
         return tuple(f.name for f in self.method.input_type.fields if f.name not in bound)
+
+    @property
+    def body_message(self) -> Descriptor | None:
+        """What the body is read into; None where there is none."""
+        message: Any = self.method.input_type
+        if self.body in ("", "*"):
+            return message if self.body else None
+        field: Any = message.fields_by_name[self.body]
+        nested: Descriptor = field.message_type
+        return nested
 
 
 @dataclass
@@ -100,6 +110,12 @@ class Router:
         if node.variable and head:
             return self._walk(node.variable, rest, [*values, unquote(head)])
         return None, []
+
+
+def is_required(field: Any) -> bool:
+    """Whether a client must send a field."""
+    behavior = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+    return field_behavior_pb2.REQUIRED in behavior
 
 
 def load_descriptors() -> descriptor_pb2.FileDescriptorSet:

@@ -1,56 +1,202 @@
-"""Server streams as server-sent events (WHATWG HTML §9.2)."""
+"""Server streams as server-sent events (WHATWG HTML §9.2), with bounds on their number."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections import Counter
 from typing import Any
 
 import grpc
 import orjson
-from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-from gateway import codec, problems
+from gateway import problems
+from gateway.bound import Bound
+from kit import metrics
+from kit.errors import DomainError
 from kit.rpc import status
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 15.0
 RECONNECT_MILLISECONDS = 1_000
-_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+# How long the first event may hold back the headers: a refusal comes sooner, and is an answer of
+# its own; a stream in which nothing happens yet begins without one.
+FIRST_SECONDS = 1.0
+_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+)
+_HEARTBEAT = b": still here\n\n"
 
 
-def respond(call: Any, first: Any, request_id: str) -> Response:
-    """Answers with the messages of a stream; each carries its sequence as id and its type."""
-    return StreamingResponse(
-        _events(call, first, request_id), headers=_HEADERS, media_type="text/event-stream"
-    )
+class TooManyStreams(DomainError):
+    """The caller, or this replica, has as many streams open as it may."""
+
+    reason = "TOO_MANY_STREAMS"
 
 
-async def _events(call: Any, first: Any, request_id: str) -> AsyncIterator[bytes]:
-    reading: asyncio.Task[Any] | None = None
+class Streams:
+    """The live streams of this replica.
+
+    Args:
+        total_max: Open at once.
+        per_caller_max: Open at once for one caller.
+    """
+
+    def __init__(self, total_max: int, per_caller_max: int) -> None:
+        self._total_max = total_max
+        self._per_caller_max = per_caller_max
+        self._by_caller: Counter[str] = Counter()
+        self._places: set[Place] = set()
+
+    def admit(self, caller: str) -> Place:
+        """Counts a stream in.
+
+        Raises:
+            TooManyStreams: There are as many as there may be.
+        """
+        full = len(self._places) >= self._total_max
+        if full or self._by_caller[caller] >= self._per_caller_max:
+            raise TooManyStreams("too many streams are open", retry_after_seconds=5)
+        self._by_caller[caller] += 1
+        place = Place(self, caller)
+        self._places.add(place)
+        metrics.HTTP_STREAMS.set(len(self._places))
+        return place
+
+    def release(self, place: Place) -> None:
+        """Counts a stream out; again changes nothing."""
+        if place in self._places:
+            self._places.discard(place)
+            metrics.HTTP_STREAMS.set(len(self._places))
+            self._by_caller[place.caller] -= 1
+            if not self._by_caller[place.caller]:
+                del self._by_caller[place.caller]
+
+    def close(self) -> None:
+        """Ends every stream; clients connect again elsewhere and go on where they were."""
+        for place in self._places:
+            if not place.closing.done():
+                place.closing.set_result(None)
+
+
+class Place:
+    """A place among the streams.
+
+    Attributes:
+        closing: Done when the stream is to end.
+    """
+
+    def __init__(self, streams: Streams, caller: str) -> None:
+        self.caller = caller
+        self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._streams = streams
+
+    def release(self) -> None:
+        """Gives the place back."""
+        self._streams.release(self)
+
+
+async def first(call: Any) -> asyncio.Task[Any]:
+    """Begins to read a stream and waits a little for its first event.
+
+    Returns:
+        The reading, done or not.
+
+    Raises:
+        grpc.aio.AioRpcError: The stream was refused.
+    """
+    reading: asyncio.Task[Any] = asyncio.ensure_future(call.read())
     try:
-        yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
-        message = first
-        while message is not grpc.aio.EOF:
-            yield _event(message)
-            reading = asyncio.ensure_future(call.read())
-            while not (await asyncio.wait([reading], timeout=HEARTBEAT_SECONDS))[0]:
-                yield b": still here\n\n"
-            message = reading.result()
-    except grpc.aio.AioRpcError as error:
-        # A service that went away comes back: the client connects again and goes on where it was.
-        if error.code() is not grpc.StatusCode.UNAVAILABLE:
-            problem = problems.document(status.decode(error), request_id)
-            yield b"event: error\ndata: " + orjson.dumps(problem) + b"\n\n"
-    finally:
-        if reading is not None:
-            reading.cancel()
+        await asyncio.wait([reading], timeout=FIRST_SECONDS)
+    except asyncio.CancelledError:
+        reading.cancel()
         call.cancel()
+        raise
+    if reading.done():
+        reading.result()
+    return reading
 
 
-def _event(message: Any) -> bytes:
-    data = orjson.dumps(codec.to_json(message))
-    head = f"id: {message.sequence}\nevent: {message.type}\ndata: "
-    return head.encode() + data + b"\n\n"
+class Events:
+    """The answer that carries a stream: an ASGI application."""
+
+    status_code = 200
+
+    def __init__(
+        self,
+        call: Any,
+        reading: asyncio.Task[Any],
+        bound: Bound,
+        request_id: str,
+        place: Place,
+    ) -> None:
+        self.raw_headers = list(_HEADERS)
+        self._call = call
+        self._reading = reading
+        self._encode = bound.encode
+        self._cursor = bound.cursor
+        self._request_id = request_id
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends events until the stream ends, the client goes or the gateway closes."""
+        leaving = asyncio.ensure_future(_gone(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            if scope["method"] != "HEAD":
+                await self._send_all(send, leaving)
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            leaving.cancel()
+            self._reading.cancel()
+            self._call.cancel()
+            self._place.release()
+
+    async def _send_all(self, send: Send, leaving: asyncio.Task[None]) -> None:
+        await _write(send, f"retry: {RECONNECT_MILLISECONDS}\n\n".encode())
+        while True:
+            done, _ = await asyncio.wait(
+                (self._reading, leaving, self._place.closing),
+                timeout=HEARTBEAT_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if done - {self._reading}:
+                return
+            if not done:
+                await _write(send, _HEARTBEAT)
+                continue
+            event, is_last = self._event()
+            await _write(send, event)
+            if is_last:
+                return
+            self._reading = asyncio.ensure_future(self._call.read())
+
+    def _event(self) -> tuple[bytes, bool]:
+        """Returns what was read as an event, and whether it is the last."""
+        try:
+            message = self._reading.result()
+        except grpc.aio.AioRpcError as error:
+            # A service that went away comes back: the client connects again and goes on where
+            # it was.
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                return b"", True
+            problem = problems.document(status.decode(error), self._request_id)
+            return b"event: error\ndata: " + orjson.dumps(problem) + b"\n\n", True
+        if message is grpc.aio.EOF:
+            return b"", True
+        head = f"id: {getattr(message, self._cursor)}\nevent: {message.type}\ndata: "
+        return head.encode() + orjson.dumps(self._encode(message)) + b"\n\n", False
+
+
+async def _write(send: Send, chunk: bytes) -> None:
+    if chunk:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 import grpc
 import orjson
 from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
-from starlette.requests import ClientDisconnect, Request
+from opentelemetry import trace
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
-from gateway import codec, problems, sse
-from gateway.routes import Route, Router
-from kit import telemetry
-from kit.errors import DomainError, FieldViolation
+from gateway import codec, encoding, prefer, problems, sse
+from gateway.bound import Bound, bind, fill
+from gateway.callers import Callers
+from gateway.exchange import Exchange
+from gateway.rates import Draw, Limiter
+from gateway.routes import Router
+from kit import metrics, telemetry
+from kit.crash import crash_point
+from kit.errors import DomainError, FieldViolation, InvalidArgument
 from kit.rpc import status
+from kit.rpc.client import bridged
 
-BODY_BYTES_MAX = 1 << 20
 UNARY_SECONDS = 30.0
 STATUS_TRAILER = "atelier-http-status"
 _FORWARDED = ("authorization", "idempotency-key")
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_FIELDS = "fields"
+_LIMIT = "limit"
+_ETAG_BYTES = 12
+_EVENT_ID_DIGITS_MAX = 18
+
+Metadata = tuple[tuple[str, str], ...]
 
 
-class MalformedBody(DomainError):
-    """The body is not JSON, or too large."""
+class RateLimited(DomainError):
+    """The caller's bucket of this kind of call is empty."""
 
-    reason = "MALFORMED_BODY"
-
-
-@dataclass(frozen=True)
-class _Bound:
-    route: Route
-    request: type[Message]
-    call: Any
+    reason = "RATE_LIMITED"
 
 
 class Transcoder:
@@ -46,110 +49,249 @@ class Transcoder:
     Args:
         router: The routes.
         channels: A channel for each domain of the protos, for example ``accounts``.
+        callers: Tells who calls.
+        limiter: The buckets that calls are drawn from.
+        streams: Counts and ends live streams.
     """
 
-    def __init__(self, router: Router, channels: Mapping[str, grpc.aio.Channel]) -> None:
+    def __init__(
+        self,
+        router: Router,
+        channels: Mapping[str, grpc.aio.Channel],
+        callers: Callers,
+        limiter: Limiter,
+        streams: sse.Streams,
+    ) -> None:
         self._router = router
-        self._bound = {route.method.full_name: _bind(route, channels) for route in router.routes}
+        self._channels = channels
+        self._bound = {route.method.full_name: bind(route, channels) for route in router.routes}
+        self._callers = callers
+        self._limiter = limiter
+        self._streams = streams
 
-    async def handle(self, request: Request) -> Response:
-        """Answers one request."""
-        request_id = request.state.request_id
-        by_verb, values = self._router.match(request.scope["raw_path"])
+    async def answer(self, exchange: Exchange) -> ASGIApp | None:
+        """Answers one request; None where no route has its path."""
+        by_verb, values = self._router.match(exchange.scope["raw_path"])
         if not by_verb:
-            return problems.response(problems.of_reason("NOT_FOUND", "no such path"), request_id)
-        route = by_verb.get(request.method)
+            return None
+        allowed = {*by_verb, "OPTIONS", *(["HEAD"] if "GET" in by_verb else [])}
+        allow = {"allow": ", ".join(sorted(allowed))}
+        if exchange.verb == "OPTIONS":
+            return Response(status_code=204, headers=allow)
+        route = by_verb.get(exchange.verb)
         if route is None:
-            refusal = problems.of_reason(
-                "METHOD_NOT_ALLOWED", f"{request.method} is not possible here"
-            )
-            return problems.response(refusal, request_id, {"allow": ", ".join(sorted(by_verb))})
-        bound = self._bound[route.method.full_name]
-        try:
-            message = await _read(bound, request, values)
-            if route.method.server_streaming:
-                return await self._stream(bound, message, request)
-            return await self._unary(bound, message, request)
-        except DomainError as error:
-            return problems.response(problems.of_error(error), request_id)
-        except grpc.aio.AioRpcError as error:
-            return problems.response(status.decode(error), request_id)
+            verb = exchange.scope["method"]
+            refusal = problems.of_reason("METHOD_NOT_ALLOWED", f"{verb} is not possible here")
+            return problems.response(refusal, exchange.request_id, allow)
+        trace.get_current_span().update_name(f"{route.verb} {route.path}")
+        began = time.perf_counter()
+        answer = await self._guarded(self._bound[route.method.full_name], values, exchange)
+        shown = metrics.HTTP_SECONDS.labels(f"{route.verb} {route.path}", answer.status_code)
+        shown.observe(time.perf_counter() - began)
+        return answer
 
-    async def _unary(self, bound: _Bound, message: Message, request: Request) -> Response:
-        call = bound.call(message, metadata=_metadata(request), timeout=UNARY_SECONDS)
-        reply = await call
+    async def _guarded(
+        self, bound: Bound, values: list[str], exchange: Exchange
+    ) -> Response | sse.Events:
+        """Answers by a route; a refusal becomes a problem document."""
+        caller = self._callers.of(exchange.headers.get("authorization", ""), exchange.address)
+        draw = self._limiter.draw(caller.kind, caller.name, bound.route.policy.rate_class)
+        answer: Response | sse.Events
+        try:
+            _check(draw, bound.route.policy.rate_class)
+            message = await _read(bound, exchange, values)
+            if bound.route.method.server_streaming:
+                answer = await self._stream(bound, message, exchange, caller.name)
+            else:
+                answer = await self._unary(bound, message, exchange)
+        except DomainError as error:
+            refusal = _seen_from_outside(problems.of_error(error), bound)
+            answer = problems.response(refusal, exchange.request_id)
+        except grpc.aio.AioRpcError as error:
+            refusal = _seen_from_outside(status.decode(error), bound)
+            answer = problems.response(refusal, exchange.request_id)
+        answer.raw_headers += (*draw.headers, *bound.headers)
+        return answer
+
+    async def _unary(self, bound: Bound, message: Message, exchange: Exchange) -> Response:
+        encode, selection = _encoder(bound, exchange)
+        metadata = _metadata(exchange)
+        call, raw = await bridged(
+            self._channels[bound.domain],
+            lambda: bound.call(message, metadata=metadata, timeout=UNARY_SECONDS),
+        )
+        crash_point("answer.lost")
         policy = bound.route.policy
         trailers = dict(await call.trailing_metadata())
         http_status = int(trailers.get(STATUS_TRAILER, policy.success_status))
         if http_status == 204:
             return Response(status_code=204)
-        body = codec.to_json(reply)
-        headers = {}
-        if policy.location and http_status == policy.success_status:
-            headers["location"] = _fill(policy.location, body)
-        return Response(orjson.dumps(body), http_status, headers, media_type="application/json")
+        if bound.route.verb == "GET":
+            return _readable(bound, raw, encode, selection, exchange)
+        body = encode(bound.response.FromString(raw))
+        headers = {"cache-control": "no-store"}
+        if http_status == policy.success_status:
+            if policy.location:
+                headers["location"] = fill(policy.location, body)
+            wait = prefer.wait_seconds(exchange.headers) if policy.wait_path else None
+            if wait is not None:
+                return await self._awaited(bound, body, headers, exchange, wait)
+        return _json(body, http_status, headers)
 
-    async def _stream(self, bound: _Bound, message: Any, request: Request) -> Response:
-        last = request.headers.get("last-event-id", "")
-        if last.isdecimal():
-            message.after_sequence = int(last)
-        call = bound.call(message, metadata=_metadata(request))
-        # The first message tells whether there is a stream at all: an unknown job is still a 404.
-        first = await call.read()
-        return sse.respond(call, first, request.state.request_id)
+    async def _awaited(
+        self,
+        bound: Bound,
+        body: dict[str, object],
+        headers: dict[str, str],
+        exchange: Exchange,
+        seconds: int,
+    ) -> Response:
+        """Answers 200 with the final state if it comes in time, else what was accepted."""
+        policy = bound.route.policy
+        headers["preference-applied"] = f"wait={seconds}"
+        final = None
+        if seconds:
+            path = fill(policy.wait_path, body)
+            final = await prefer.within(seconds, self._final(path, headers, exchange), exchange)
+        if final is None:
+            return _json(body, policy.success_status, headers)
+        headers["content-location"] = headers["location"]
+        return _json(final, 200, headers)
+
+    async def _final(
+        self, wait_path: str, headers: Mapping[str, str], exchange: Exchange
+    ) -> dict[str, object]:
+        follow, message = self._get(wait_path)
+        call = follow.call(message, metadata=_metadata(exchange))
+        try:
+            while await call.read() is not grpc.aio.EOF:
+                pass
+        finally:
+            call.cancel()
+        read, message = self._get(headers["location"])
+        raw = await read.call(message, metadata=_metadata(exchange), timeout=UNARY_SECONDS)
+        return read.encode(read.response.FromString(raw))
+
+    def _get(self, path: str) -> tuple[Bound, Message]:
+        by_verb, values = self._router.match(path.encode())
+        bound = self._bound[by_verb["GET"].method.full_name]
+        message = bound.request()
+        codec.refuse(_bind_path(bound, message, values))
+        return bound, message
+
+    async def _stream(
+        self, bound: Bound, message: Message, exchange: Exchange, caller: str
+    ) -> sse.Events:
+        last = exchange.headers.get("last-event-id", "")
+        if last.isdecimal() and len(last) <= _EVENT_ID_DIGITS_MAX:
+            setattr(message, f"after_{bound.cursor}", int(last))
+        place = self._streams.admit(caller)
+        try:
+            call = bound.call(message, metadata=_metadata(exchange))
+            first = await sse.first(call)
+        except BaseException:
+            place.release()
+            raise
+        return sse.Events(call, first, bound, exchange.request_id, place)
 
 
-def _bind(route: Route, channels: Mapping[str, grpc.aio.Channel]) -> _Bound:
-    method = route.method
-    channel = channels[method.full_name.split(".")[1]]
-    request = GetMessageClass(method.input_type)
-    response = GetMessageClass(method.output_type)
-    make = channel.unary_stream if method.server_streaming else channel.unary_unary
-    call = make(
-        f"/{method.containing_service.full_name}/{method.name}",
-        request_serializer=request.SerializeToString,
-        response_deserializer=response.FromString,
+def _seen_from_outside(refusal: status.Refusal, bound: Bound) -> status.Refusal:
+    """Names fields as the client sent them: the body may be a field of the gRPC request."""
+    prefix = f"{bound.route.body}."
+    if not any(each.field.startswith(prefix) for each in refusal.violations):
+        return refusal
+    violations = tuple(
+        FieldViolation(each.field.removeprefix(prefix), each.message) for each in refusal.violations
     )
-    return _Bound(route, request, call)
+    return replace(refusal, violations=violations)
 
 
-def _metadata(request: Request) -> tuple[tuple[str, str], ...]:
-    forwarded = [(name, request.headers[name]) for name in _FORWARDED if name in request.headers]
-    own = [("x-request-id", request.state.request_id)]
+def _check(draw: Draw, rate_class: str) -> None:
+    if not draw.allowed:
+        raise RateLimited(
+            f"too many calls of the class {rate_class}",
+            retry_after_seconds=draw.retry_after_seconds,
+            policy=rate_class,
+        )
+
+
+def _readable(
+    bound: Bound, raw: bytes, encode: encoding.EncodeMessage, selection: str, exchange: Exchange
+) -> Response:
+    """Answers a read with an entity tag, or 304 where the client has it: then nothing is decoded.
+
+    The tag is weak: it names the content, whatever its compression.
+    """
+    digest = hashlib.blake2b(raw, digest_size=_ETAG_BYTES)
+    digest.update(selection.encode())
+    tag = f'W/"{digest.hexdigest()}"'
+    headers = {"etag": tag, "cache-control": "private, no-cache"}
+    if _has(exchange.headers.get("if-none-match", ""), tag):
+        return Response(status_code=304, headers=headers)
+    return _json(encode(bound.response.FromString(raw)), 200, headers)
+
+
+def _has(if_none_match: str, tag: str) -> bool:
+    if not if_none_match:
+        return False
+    given = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
+    return "*" in given or tag.removeprefix("W/") in given
+
+
+def _json(body: dict[str, object], http_status: int, headers: dict[str, str]) -> Response:
+    return Response(orjson.dumps(body), http_status, headers, media_type="application/json")
+
+
+def _encoder(bound: Bound, exchange: Exchange) -> tuple[encoding.EncodeMessage, str]:
+    if bound.route.verb != "GET" or _FIELDS.encode() not in exchange.scope["query_string"]:
+        return bound.encode, ""
+    [selection] = exchange.query().get(_FIELDS, [""])[-1:]
+    if not selection:
+        return bound.encode, ""
+    return encoding.partial_encoder(bound.route.method.output_type, selection), selection
+
+
+def _metadata(exchange: Exchange) -> Metadata:
+    """Returns what goes along with a call.
+
+    Raises:
+        InvalidArgument: A header has characters that gRPC does not carry.
+    """
+    headers = exchange.headers
+    forwarded = [(name, headers[name]) for name in _FORWARDED if name in headers]
+    for name, value in forwarded:
+        if not (value.isascii() and value.isprintable()):
+            raise InvalidArgument.of(name.title(), "must be printable ASCII")
+    own = [("x-request-id", exchange.request_id)]
     return (*forwarded, *own, *telemetry.carrier().items())
 
 
-async def _read(bound: _Bound, request: Request, values: list[str]) -> Message:
+async def _read(bound: Bound, exchange: Exchange, values: list[str]) -> Message:
     route = bound.route
     message = bound.request()
     violations: list[FieldViolation] = []
     if route.body:
-        given = await _json(request)
+        given = await exchange.json()
         violations += codec.from_json(message, given if route.body == "*" else {route.body: given})
-    for name in dict.fromkeys(request.query_params):
-        if name not in route.query_fields:
+        if isinstance(given, dict):
+            missing = [name for name in bound.required if given.get(name) is None]
+            violations += [FieldViolation(name, "is required") for name in missing]
+    for name, texts in exchange.query().items():
+        if name in bound.query_fields:
+            found = codec.from_query(message, name, texts)
+            if name == _LIMIT and not found and not message.limit:  # type: ignore[attr-defined]
+                found = [FieldViolation(_LIMIT, "must be 1 or more")]
+            violations += found
+        elif name != _FIELDS or route.verb != "GET" or route.method.server_streaming:
             violations.append(FieldViolation(name, "unknown query parameter"))
-            continue
-        violations += codec.from_query(message, name, request.query_params.getlist(name))
-    for name, value in zip(route.variables, values, strict=True):
-        violations += codec.from_query(message, name, [value])
+    violations += _bind_path(bound, message, values)
     codec.refuse(violations)
     return message
 
 
-async def _json(request: Request) -> Any:
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY_BYTES_MAX:
-                raise MalformedBody(f"the body is larger than {BODY_BYTES_MAX} bytes")
-        return orjson.loads(bytes(body)) if body else {}
-    except orjson.JSONDecodeError as error:
-        raise MalformedBody(f"the body is not JSON: {error.msg}") from None
-    except ClientDisconnect:
-        raise MalformedBody("the body ended early") from None
-
-
-def _fill(template: str, body: Mapping[str, Any]) -> str:
-    return _PLACEHOLDER.sub(lambda found: str(body[found.group(1)]), template)
+def _bind_path(bound: Bound, message: Message, values: list[str]) -> list[FieldViolation]:
+    return [
+        violation
+        for name, value in zip(bound.route.variables, values, strict=True)
+        for violation in codec.from_query(message, name, [value])
+    ]

@@ -141,8 +141,29 @@ class Blobs:
 
         return await asyncio.to_thread(abort)
 
-    def presign_get(self, key: str, expires: dt.timedelta, *, file_name: str = "") -> str:
-        """Returns an address for GET; with ``file_name`` browsers save under that name."""
+    def presign_get(
+        self,
+        key: str,
+        expires: dt.timedelta,
+        *,
+        file_name: str = "",
+        steady: dt.timedelta | None = None,
+    ) -> str:
+        """Returns an address for GET.
+
+        Args:
+            key: The object.
+            expires: How long the address holds at least.
+            file_name: Browsers save under that name.
+            steady: The same address is given for so long, so that browsers and entity tags may
+                keep what it leads to. Default: another one every second.
+        """
+        signed_at = None
+        if steady:
+            seconds = int(steady.total_seconds())
+            now = int(dt.datetime.now(dt.UTC).timestamp())
+            signed_at = dt.datetime.fromtimestamp(now - now % seconds, dt.UTC)
+            expires += steady
         headers: dict[str, str | list[str] | tuple[str]] = {}
         if file_name:
             headers["response-content-disposition"] = f'attachment; filename="{file_name}"'
@@ -152,6 +173,7 @@ class Blobs:
             object_name=key,
             expires=expires,
             response_headers=headers or None,
+            request_date=signed_at,
         )
 
     def presign_put(self, key: str, expires: dt.timedelta) -> str:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Self
 
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js.api import ConsumerConfig, RetentionPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
@@ -26,10 +28,20 @@ STREAM_SUBJECTS = ["evt.>"]
 STREAM_BYTES_MAX = 1 << 30
 KEPT_SECONDS = 30 * 86_400
 DUPLICATE_WINDOW_SECONDS = 120
+CONNECT_SECONDS = 2.0
 PUBLISH_SECONDS = 5.0
 ACK_WAIT_SECONDS = 30
+RINGS_MAX = 8_192
 FETCH_MAX = 64
 FETCH_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Span:
+    """The oldest and the newest sequence of a stream; both 0 where it is empty."""
+
+    first: int
+    last: int
 
 
 class Bus:
@@ -45,8 +57,25 @@ class Bus:
         self._url = url
         self._name = name
         self._client = Client()
+        self._js = self._client.jetstream(timeout=PUBLISH_SECONDS)
+        self._connected = asyncio.Event()
 
     async def __aenter__(self) -> Self:
+        """Waits a moment for the broker; without it, goes on and connects when it is there."""
+        self._connecting = asyncio.create_task(self._connect(), name="bus")
+        await asyncio.wait([self._connecting], timeout=CONNECT_SECONDS)
+        if self._connecting.done():
+            self._connecting.result()
+        else:
+            log.warning("the broker is away; going on without it", extra={"url": self._url})
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._connecting.cancel()
+        await asyncio.gather(self._connecting, return_exceptions=True)
+        await self._client.close()
+
+    async def _connect(self) -> None:
         await self._client.connect(
             self._url,
             name=self._name,
@@ -58,12 +87,13 @@ class Bus:
             connect_timeout=5,
             error_cb=_ignore_while_reconnecting,
         )
-        self._js = self._client.jetstream(timeout=PUBLISH_SECONDS)
-        await self._ensure_stream()
-        return self
+        self._connected.set()
+        with suppress(nats.errors.Error):  # the relay and the consumer ensure it too
+            await self._ensure_stream()
 
-    async def __aexit__(self, *exc: object) -> None:
-        await self._client.close()
+    def _require_connection(self) -> None:
+        if not self._connected.is_set():
+            raise nats.errors.ConnectionClosedError
 
     async def _ensure_stream(self) -> None:
         config = StreamConfig(
@@ -80,21 +110,41 @@ class Bus:
         self, subject: str, payload: bytes, event_id: str, headers: Mapping[str, str]
     ) -> int | None:
         """Sends one event; returns its sequence once stored, None where it was there already."""
+        self._require_connection()
         ack = await self._js.publish(subject, payload, headers={**headers, "Nats-Msg-Id": event_id})
         return None if ack.duplicate else int(ack.seq)
 
-    async def last_sequence(self) -> int:
-        """Returns the stream's newest sequence, making the stream where it is gone."""
+    @property
+    def connections(self) -> int:
+        """How often the connection was made anew: its other end may have forgotten everything."""
+        return int(self._client.stats["reconnects"])
+
+    async def span(self) -> Span:
+        """Returns what the stream holds, making the stream where it is gone."""
+        self._require_connection()
         try:
             info = await self._js.stream_info(STREAM)
         except NotFoundError:
             await self._ensure_stream()
-            return 0
-        return int(info.state.last_seq)
+            return Span(0, 0)
+        return Span(int(info.state.first_seq), int(info.state.last_seq))
+
+    async def last_sequence(self) -> int:
+        """Returns the stream's newest sequence, making the stream where it is gone."""
+        return (await self.span()).last
+
+    async def event_at(self, sequence: int) -> str:
+        """Returns the id of the event at a sequence; empty where there is none."""
+        try:
+            message = await self._js.get_msg(STREAM, sequence)
+        except NotFoundError:
+            return ""
+        return str((message.headers or {}).get("Nats-Msg-Id", ""))
 
     async def ring(self, subject: str, payload: bytes = b"") -> None:
         """Rings a doorbell; it may be lost, and nothing is raised where the broker is away."""
         try:
+            self._require_connection()
             await self._client.publish(subject, payload)
         except (nats.errors.Error, OSError):
             log.debug("doorbell lost", extra={"subject": subject})
@@ -108,11 +158,19 @@ class Bus:
         async def received(message: Msg) -> None:
             on_ring(message.subject, message.data)
 
-        subscription = await self._client.subscribe(subject, cb=received)
+        async def subscribe() -> Subscription:
+            await self._connected.wait()
+            return await self._client.subscribe(subject, cb=received, pending_msgs_limit=RINGS_MAX)
+
+        subscribing = asyncio.create_task(subscribe(), name=f"listen {subject}")
+        if self._connected.is_set():
+            await subscribing
         try:
             yield
         finally:
-            if self._client.is_connected:
+            subscribing.cancel()
+            (subscription,) = await asyncio.gather(subscribing, return_exceptions=True)
+            if isinstance(subscription, Subscription) and self._client.is_connected:
                 await subscription.unsubscribe()
 
     async def consume(
@@ -122,6 +180,7 @@ class Bus:
         handle: Callable[[Msg], Awaitable[None]],
     ) -> None:
         """Hands every event to ``handle`` until cancelled; one that raises comes again later."""
+        await self._connected.wait()
         while True:
             try:
                 await self._consume(durable, subjects, handle)

@@ -39,6 +39,10 @@ class ServerSettings(Settings):
     """Settings of a process that serves gRPC."""
 
     listen: str = Field(description="unix:/path or host:port to serve gRPC on")
+    calls_max: Annotated[int, Field(ge=1)] = Field(
+        default=64, description="Calls in work at once, of reads, writes and services each"
+    )
+    streams_max: Annotated[int, Field(ge=1)] = 4_000
 
 
 class DatabaseSettings(ServerSettings):

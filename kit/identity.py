@@ -32,6 +32,7 @@ USER_AUDIENCE = "atelier"
 USER_ISSUER = "accounts"
 SERVICE_TOKEN_SECONDS = 300
 CLOCK_SKEW_SECONDS = 30
+TICKET_STEADY_SECONDS = 60
 _ALGORITHMS = ["EdDSA"]
 
 
@@ -130,12 +131,20 @@ class Signer:
         return self._sign("service+jwt", callee, SERVICE_TOKEN_SECONDS, claims)
 
     def ticket(self, user_id: uuid.UUID, thing: str, lifetime_seconds: int) -> str:
-        """Signs a ticket by which a user reads one thing of this service without a header."""
-        claims = {"sub": str(user_id), "thing": thing}
-        return self._sign("ticket+jwt", self.issuer, lifetime_seconds, claims)
+        """Signs a ticket by which a user reads one thing of this service without a header.
 
-    def _sign(self, typ: str, audience: str, lifetime: int, claims: dict[str, Any]) -> str:
+        It is the same for a minute, so that what carries it does not change with every reading.
+        """
+        claims = {"sub": str(user_id), "thing": thing}
+        lifetime_seconds += TICKET_STEADY_SECONDS
         now = int(time.time())
+        at = now - now % TICKET_STEADY_SECONDS
+        return self._sign("ticket+jwt", self.issuer, lifetime_seconds, claims, at)
+
+    def _sign(
+        self, typ: str, audience: str, lifetime: int, claims: dict[str, Any], at: int | None = None
+    ) -> str:
+        now = int(time.time()) if at is None else at
         body = {"iss": self.issuer, "aud": audience, "iat": now, "exp": now + lifetime, **claims}
         return jwt.encode(body, self._key, "EdDSA", headers={**self._headers, "typ": typ})
 

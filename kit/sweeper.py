@@ -29,14 +29,22 @@ class Sweeper:
         self._every_seconds = every_seconds
 
     async def run(self) -> None:
-        """Sweeps until cancelled; a sweep that fails is tried again in the next round."""
-        while True:
+        """Sweeps until cancelled; a sweep that fails is tried again in the next round.
+
+        Each has rounds of its own: driving submissions on waits for other services, and leases
+        must end meanwhile.
+        """
+        async with asyncio.TaskGroup() as sweeping:
             for name, sweep in self._sweeps.items():
-                try:
-                    await _drain(name, sweep)
-                except Exception:
-                    SWEEP_FAILURES.labels(name).inc()
-                    log.exception("sweeping failed; it goes on", extra={"sweep": name})
+                sweeping.create_task(self._repeat(name, sweep), name=f"sweep {name}")
+
+    async def _repeat(self, name: str, sweep: Sweep) -> None:
+        while True:
+            try:
+                await _drain(name, sweep)
+            except Exception:
+                SWEEP_FAILURES.labels(name).inc()
+                log.exception("sweeping failed; it goes on", extra={"sweep": name})
             await asyncio.sleep(self._every_seconds)
 
 

@@ -13,7 +13,7 @@ import orjson
 from opentelemetry import propagate, trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind
 
@@ -49,7 +49,11 @@ def configure(service: str, log_level: str, otlp_endpoint: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter(service))
     logging.basicConfig(level=log_level, handlers=[handler], force=True)
-    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    # Without a collector spans only carry ids, for logs and for whoever is called: those are cheap.
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": service}),
+        sampler=sampling.DEFAULT_ON if otlp_endpoint else sampling.ALWAYS_OFF,
+    )
     if otlp_endpoint:
         exporter = OTLPSpanExporter(endpoint=otlp_endpoint, insecure=True)
         provider.add_span_processor(BatchSpanProcessor(exporter))

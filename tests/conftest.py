@@ -17,6 +17,7 @@ from deploy.local import layout, postgres, stack, stores
 from deploy.local.layout import Layout
 from deploy.local.supervisor import Supervisor
 from kit.testing.collector import Collector
+from tests.faults.injection import orders
 from tests.studio import Member, Studio
 
 # Another model's folder may be tested than the bundled one.
@@ -31,8 +32,10 @@ TEST_SETTINGS = {
     "ATELIER_HEARTBEAT_SECONDS": "0.5",
     "ATELIER_SWEEP_EVERY_SECONDS": "0.5",
     "ATELIER_DRIVE_SECONDS": "2",
-    "ATELIER_ADMINISTRATORS": "the-administrator",
+    "ATELIER_ADMINISTRATORS": "the-administrator,the-treasurer",
 }
+# A part that is killed again and again is started again at once: tests do that to it.
+HEALTHY_AFTER_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ async def ground() -> AsyncIterator[Installation]:
     data.chmod(0o755)
     places = layout.prepare(data)
     try:
-        async with Supervisor(places.logs) as supervisor:
+        async with Supervisor(
+            places.logs, healthy_after_seconds=HEALTHY_AFTER_SECONDS
+        ) as supervisor:
             yield Installation(places, supervisor)
     finally:
         shutil.rmtree(data)
@@ -86,7 +91,10 @@ async def collector() -> AsyncIterator[Collector]:
 async def installation(data_stores: Installation, collector: Collector) -> Installation:
     """Everything."""
     supervisor, places = data_stores.supervisor, data_stores.layout
-    settings = TEST_SETTINGS | {"ATELIER_OTLP_ENDPOINT": collector.endpoint}
+    settings = TEST_SETTINGS | {
+        "ATELIER_OTLP_ENDPOINT": collector.endpoint,
+        "ATELIER_CRASH_ORDERS": str(orders(places)),
+    }
     async with asyncio.TaskGroup() as starting:
         starting.create_task(stack.start_triton(supervisor, places, MODELS))
         starting.create_task(stack.start_services(supervisor, places, settings, MODELS))

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -109,6 +110,8 @@ def part(layout: Layout, programs: Path) -> Part:
             "--timezone=UTC",
         ],
         probe=probes.postgres(admin_url(layout, "postgres")),
+        # SIGTERM would wait until every client has gone, and let nobody in meanwhile.
+        stop_signal=signal.SIGINT,
         uid=serving_uid(),
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -39,6 +41,7 @@ class Part:
         ready_seconds: How long it may take to be ready.
         grace_seconds: How long it may take to end before it is killed.
         restarts: Whether it is started again when it ends.
+        stop_signal: What asks it to end.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Part:
     ready_seconds: float = 60.0
     grace_seconds: float = 15.0
     restarts: bool = True
+    stop_signal: signal.Signals = signal.SIGTERM
 
 
 async def _asked(probe: Probe) -> bool:
@@ -59,6 +63,16 @@ async def _asked(probe: Probe) -> bool:
     except Exception:
         log.debug("probe failed", exc_info=True)
         return False
+
+
+def _tree(pid: int) -> list[int]:
+    """Returns a process and its descendants, parents first."""
+    found = [pid]
+    for each in found:
+        for thread in Path("/proc").glob(f"{each}/task/*/children"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found.extend(int(child) for child in thread.read_text().split())
+    return found
 
 
 class PartFailed(RuntimeError):
@@ -72,9 +86,17 @@ class Supervisor:
     process group when the pipe closes.
     """
 
-    def __init__(self, logs: Path, on_ready: Callable[[str, float], None] | None = None) -> None:
+    def __init__(
+        self,
+        logs: Path,
+        on_ready: Callable[[str, float], None] | None = None,
+        healthy_after_seconds: float = HEALTHY_AFTER_SECONDS,
+    ) -> None:
         self._logs = logs
         self._on_ready = on_ready
+        self._healthy_after_seconds = healthy_after_seconds
+        self._parts: dict[str, Part] = {}
+        self._ends: Counter[str] = Counter()
         self._ready: dict[str, asyncio.Event] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -99,6 +121,7 @@ class Supervisor:
             PartFailed: One was not ready in time; the message shows the end of its log.
         """
         for part in parts:
+            self._parts[part.name] = part
             self._ready[part.name] = asyncio.Event()
         starts = [asyncio.create_task(self._start(part)) for part in parts]
         try:
@@ -122,15 +145,44 @@ class Supervisor:
             self._on_ready(part.name, asyncio.get_running_loop().time() - began)
 
     def pid(self, name: str) -> int:
-        """Returns the process id of a part itself, below its launcher."""
+        """Returns the process id of a part itself, below its launcher.
+
+        Raises:
+            LookupError: It does not run at present.
+        """
         launcher = self._processes[name].pid
-        children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+        try:
+            children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+        except FileNotFoundError:
+            raise LookupError(f"{name} does not run") from None
         return int(children[0])
 
     async def kill(self, name: str) -> None:
         """Kills a part with SIGKILL; it is started again as after any crash."""
         self._ready[name].clear()
         os.kill(self.pid(name), signal.SIGKILL)
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Sends a signal to a part itself."""
+        os.kill(self.pid(name), number)
+
+    def pause(self, name: str) -> None:
+        """Stops a part and everything below it in mid-step, until :meth:`unpause`."""
+        self._signal_tree(name, signal.SIGSTOP)
+
+    def unpause(self, name: str) -> None:
+        """Lets a paused part go on; nothing where it is not paused."""
+        self._signal_tree(name, signal.SIGCONT)
+
+    def _signal_tree(self, name: str, number: signal.Signals) -> None:
+        # Not its group alone: PostgreSQL's processes each lead a group of their own.
+        for pid in _tree(self.pid(name)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def ends(self, name: str) -> int:
+        """Returns how often a part has ended since it was first started."""
+        return self._ends[name]
 
     async def wait_ready(self, name: str, seconds: float = 60.0) -> None:
         """Waits until a part is ready again."""
@@ -145,6 +197,14 @@ class Supervisor:
         """Ends one part and does not start it again until :meth:`start` is called with it."""
         await self._end(name)
 
+    async def start_again(self, name: str) -> None:
+        """Starts a stopped part as it was started last, and waits until it is ready.
+
+        Raises:
+            PartFailed: It was not ready in time.
+        """
+        await self.start([replace(self._parts[name], after=())])
+
     async def _keep(self, part: Part) -> None:
         failures = 0
         while not self._stopping:
@@ -156,10 +216,11 @@ class Supervisor:
                 status = await process.wait()
                 watch.cancel()
             self._ready[part.name].clear()
+            self._ends[part.name] += 1
             if self._stopping or not part.restarts:
                 return
             lived = asyncio.get_running_loop().time() - began
-            failures = 0 if lived > HEALTHY_AFTER_SECONDS else failures + 1
+            failures = 0 if lived > self._healthy_after_seconds else failures + 1
             delay = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
             log.warning("%s ended with %s; again in %.1f s", part.name, status, delay)
             await asyncio.sleep(delay)
@@ -169,7 +230,12 @@ class Supervisor:
         environment = {"PATH": os.defpath, **inherited, **part.environment}
         launcher = [
             *(sys.executable, "-S", "-E", str(LAUNCHER)),
-            *(str(self._reading), str(part.uid), str(part.grace_seconds)),
+            *(
+                str(self._reading),
+                str(part.uid),
+                str(part.grace_seconds),
+                str(int(part.stop_signal)),
+            ),
         ]
         return await asyncio.create_subprocess_exec(
             *launcher,

@@ -20,6 +20,7 @@ from inference.api.readiness import Readiness
 from inference.engine.errors import EngineError, ModelFailed
 from inference.engine.request import TIMEOUT_SECONDS_DEFAULT, ImageRequest, Picture, Progress
 from kit.blobs import Blobs, Stored
+from kit.crash import crash_point
 from kit.errors import InvalidArgument, Unavailable
 from kit.rpc.server import Call
 
@@ -61,9 +62,11 @@ class InferenceApi:
     async def _keep(self, key: str, picture: Picture) -> Stored:
         png = await asyncio.to_thread(_png, picture.pixels)
         try:
-            return await self._blobs.put(key, png, "image/png")
+            stored = await self._blobs.put(key, png, "image/png")
         except (MinioException, HTTPError) as error:
             raise Unavailable("the object storage cannot be reached") from error
+        crash_point("picture.stored")
+        return stored
 
 
 def _object_key(key: str) -> str:

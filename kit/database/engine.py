@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, NoReturn, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from kit.database.session import ReadSession, Session
@@ -19,10 +21,11 @@ from kit.identity import Identity, Kind
 
 ATTEMPTS_MAX = 4
 STATEMENT_SECONDS_MAX = 20
+POOL_SECONDS = 10.0
 # Serialization failure, deadlock, lock not available: the transaction left nothing behind.
 _RETRYABLE = {"40001", "40P01", "55P03"}
-_AWAY = "the database cannot be reached"
-_SET_USER = "SELECT set_config('app.user_id', :user, true)"
+# Connections failed (class 08), the server stops or starts (57P01 to 57P03), none is left (53300).
+_AWAY = re.compile("08...|57P0[123]|53300")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,7 +47,7 @@ class Database:
             url.replace("postgresql://", "postgresql+asyncpg://", 1),
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=10,
+            pool_timeout=POOL_SECONDS,
             pool_pre_ping=True,
             connect_args={
                 "timeout": 10,
@@ -86,16 +89,14 @@ class Database:
                 async with self.transaction(identity) as session:
                     return await use_case(session, *args, **kwargs)
             except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) not in _RETRYABLE:
-                    raise
+                if _sqlstate(error) not in _RETRYABLE:
+                    _refuse(error)
                 if attempt == ATTEMPTS_MAX:
                     raise Unavailable(
                         "too many conflicts; try again", retry_after_seconds=1
                     ) from error
-            except OSError as error:
-                raise Unavailable(
-                    "the database cannot be reached", retry_after_seconds=1
-                ) from error
+            except (OSError, NoConnectionFree) as error:
+                _refuse(error)
             await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
         raise AssertionError("unreachable")
 
@@ -116,8 +117,8 @@ class Database:
                 await connection.execute(text("SET TRANSACTION READ ONLY"))
                 await self._assume(connection, identity)
                 return await query(ReadSession(connection), *args, **kwargs)
-        except OSError as error:
-            raise Unavailable(_AWAY, retry_after_seconds=1) from error
+        except (DBAPIError, OSError, NoConnectionFree) as error:
+            _refuse(error)
 
     async def _assume(self, connection: AsyncConnection, identity: Identity) -> None:
         if identity.kind is Kind.SERVICE:
@@ -127,3 +128,18 @@ class Database:
         await connection.execute(
             text("SELECT set_config('app.user_id', :user, true)"), {"user": user}
         )
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+def _refuse(error: Exception) -> NoReturn:
+    """Raises Unavailable where the server is away or busy, which passes; else the error itself."""
+    if isinstance(error, NoConnectionFree):
+        raise Unavailable("the database is busy", retry_after_seconds=1) from error
+    if isinstance(error, DBAPIError) and not (
+        error.connection_invalidated or _AWAY.fullmatch(_sqlstate(error))
+    ):
+        raise error
+    raise Unavailable("the database cannot be reached", retry_after_seconds=1) from error

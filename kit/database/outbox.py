@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import nats.errors
 from nats.js.errors import Error as JetStreamError
 
-from kit.bus import Bus
+from kit.bus import Bus, Span
 from kit.crash import crash_point
 from kit.database import idempotency
 from kit.database.engine import Database
@@ -32,13 +32,12 @@ _SWEEP = "DELETE FROM outbox WHERE sent_at < app_now() - make_interval(days => :
 # Answers are replayed for 30 days, as the API promises; effects have natural keys that stay.
 _SWEEP_KEYS = "DELETE FROM idempotency WHERE created_at < app_now() - make_interval(days => :days)"
 _RECORD = """
-    INSERT INTO relay (stream, last_sequence) VALUES (:stream, :sequence)
-    ON CONFLICT (stream) DO UPDATE SET last_sequence = :sequence
+    UPDATE relay SET last_sequence = :sequence, last_event = :event WHERE stream = :stream
 """
 # Locks the row, so that replicas send one after another and sequences only grow.
 _RECORDED = """
     INSERT INTO relay (stream, last_sequence) VALUES (:stream, 0)
-    ON CONFLICT (stream) DO UPDATE SET stream = :stream RETURNING last_sequence
+    ON CONFLICT (stream) DO UPDATE SET stream = :stream RETURNING last_sequence, last_event
 """
 _UNSEND = """
     UPDATE outbox SET sent_at = NULL
@@ -53,6 +52,7 @@ class Relay:
         self._database = database
         self._bus = bus
         self._identity = system(database.role)
+        self._connection = bus.connections
 
     async def run(self) -> None:
         """Sends whenever something was published, and looks every second in any case."""
@@ -61,8 +61,10 @@ class Relay:
         while True:
             self._database.published.clear()
             try:
-                if loop.time() >= check_at:
+                if loop.time() >= check_at or self._connection != self._bus.connections:
+                    connection = self._bus.connections
                     await self._notice_lost_store()
+                    self._connection = connection
                     check_at = loop.time() + CHECK_SECONDS
                 while await self._send_batch() == BATCH_MAX:
                     pass
@@ -84,35 +86,57 @@ class Relay:
             rows = await session.all(_TAKE, batch=BATCH_MAX)
             if not rows:
                 return 0
-            recorded = await session.scalar(_RECORDED, stream=self._bus.stream)
+            recorded = await session.one(_RECORDED, stream=self._bus.stream)
             crash_point("relay.before_publish")
-            fresh = [sequence for sequence in await self._publish(rows) if sequence is not None]
+            fresh = await self._publish(rows)
             crash_point("relay.published")
+            if self._connection != self._bus.connections:
+                # To a broker that may have lost its store: that is looked at before we note more.
+                raise nats.errors.StaleConnectionError
             await session.execute(_SENT, ids=[row["id"] for row in rows])
-            if fresh and min(fresh) <= recorded:
+            if fresh and min(fresh) <= recorded["last_sequence"]:
                 await self._send_again(session, max(fresh))
             elif fresh:
-                await session.execute(_RECORD, stream=self._bus.stream, sequence=max(fresh))
+                await self._record(session, max(fresh), fresh[max(fresh)])
+        crash_point("relay.sent")
         return len(rows)
 
-    async def _publish(self, rows: Sequence[Row]) -> list[int | None]:
+    async def _publish(self, rows: Sequence[Row]) -> dict[int, str]:
+        """Sends events; returns those that the broker had not, by their sequences."""
+        ids = [str(row["id"]) for row in rows]
         sends = [
-            self._bus.publish(row["subject"], bytes(row["payload"]), str(row["id"]), row["headers"])
-            for row in rows
+            self._bus.publish(row["subject"], bytes(row["payload"]), event_id, row["headers"])
+            for row, event_id in zip(rows, ids, strict=True)
         ]
-        return await asyncio.gather(*sends)
+        sequences = await asyncio.gather(*sends)
+        return {
+            sequence: event_id
+            for sequence, event_id in zip(sequences, ids, strict=True)
+            if sequence is not None
+        }
 
     async def _notice_lost_store(self) -> None:
-        """A stream that ends before what it once acknowledged has lost events: send them again."""
-        last = await self._bus.last_sequence()
+        """A stream without the event that it acknowledged last has lost events: send them again."""
+        span = await self._bus.span()
         async with self._database.transaction(self._identity) as session:
-            recorded = await session.scalar(_RECORDED, stream=self._bus.stream)
-            if last < recorded:
-                await self._send_again(session, last)
+            recorded = await session.one(_RECORDED, stream=self._bus.stream)
+            if await self._is_lost(span, recorded["last_sequence"], recorded["last_event"]):
+                await self._send_again(session, span.last)
             await session.execute(_SWEEP, days=RESEND_DAYS)
             await session.execute(_SWEEP_KEYS, days=idempotency.KEPT_DAYS)
 
+    async def _is_lost(self, span: Span, sequence: int, event_id: str) -> bool:
+        if span.last < sequence:
+            return True
+        if not event_id or sequence < span.first:  # nothing was sent since, or it has aged out
+            return False
+        return await self._bus.event_at(sequence) != event_id
+
+    async def _record(self, session: Session, sequence: int, event_id: str) -> None:
+        await session.execute(_RECORD, stream=self._bus.stream, sequence=sequence, event=event_id)
+
     async def _send_again(self, session: Session, last: int) -> None:
         count = await session.execute(_UNSEND, days=RESEND_DAYS)
-        await session.execute(_RECORD, stream=self._bus.stream, sequence=last)
+        await self._record(session, last, "")
         log.warning("the bus lost its store; sending again", extra={"events": count})
+        crash_point("relay.unsent")

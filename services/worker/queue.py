@@ -83,7 +83,10 @@ class Queue:
 
     async def _call(self, method: Any, request: Any) -> Any:
         try:
-            return await self._channel.call(method, request, timeout_seconds=CALL_SECONDS)
+            # A lease counts from before its call: a claim that waits would come too late.
+            return await self._channel.call(
+                method, request, timeout_seconds=CALL_SECONDS, waits=False
+            )
         except grpc.aio.AioRpcError as error:
             if decode(error).failure.reason == "LEASE_LOST":
                 raise LeaseLost from None

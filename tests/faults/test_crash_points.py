@@ -1,33 +1,26 @@
-"""A process killed at each named point: the job ends by itself, once, with its money right."""
+"""A process killed at each named point: what was accepted ends by itself, with its money right."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 
-from deploy.local import stack
-from tests.conftest import TEST_SETTINGS, Installation
-from tests.faults.test_kill import closed_receipt
-from tests.studio import Member, Studio, eventually
+from tests.faults.injection import Ground, arm, died
+from tests.faults.load import Client
+from tests.faults.points import DYING, STAGED
+from tests.faults.scenes import SCENES, Stage, makes_copy
+from tests.faults.truth import Truth
+from tests.studio import Studio
 
 ROOT = Path(__file__).resolve().parents[2]
-# Which process is killed at which point.
-POINTS = {
-    "submit.intent_written": "jobs",
-    "submit.held": "jobs",
-    "submit.works_created": "jobs",
-    "submit.queued": "jobs",
-    "claim.leased": "jobs",
-    "finish.recorded": "jobs",
-    "relay.before_publish": "jobs",
-    "relay.published": "jobs",
-    "consume.taken_effect": "accounts",
-}
+CASES = sorted(
+    (victim, point)
+    for table in (DYING, STAGED)
+    for point, victims in table.items()
+    for victim in victims
+)
 
 
 def test_every_crash_point_of_the_code_is_tried() -> None:
@@ -35,51 +28,21 @@ def test_every_crash_point_of_the_code_is_tried() -> None:
         name
         for folder in ("kit", "services", "inference", "gateway")
         for file in (ROOT / folder).rglob("*.py")
-        for name in re.findall(r'crash_point\("([^"]+)"\)', file.read_text())
+        for name in re.findall(r'crash_point\(\s*"([^"]+)"\s*\)', file.read_text())
     }
-    assert written == set(POINTS)
+    assert written == {point for _, point in CASES}
 
 
-async def try_to_submit(member: Member) -> str | None:
-    """Submits with one and the same key; returns the job's id where an answer comes."""
-    try:
-        reply = await member.submit(
-            key="the-one", template_id="general-picture", inputs={"text": "빨간 꽃병"}
-        )
-    except httpx.TransportError:
-        return None
-    return str(reply.json()["id"]) if reply.status_code == 202 else None
-
-
-@pytest.mark.parametrize("point", POINTS)
-async def test_a_job_survives_a_crash_at(
-    studio: Studio, installation: Installation, point: str
+@pytest.mark.parametrize(("victim", "point"), CASES)
+async def test_nothing_is_lost_when_a_process_dies(
+    studio: Studio, arena: Ground, truth: Truth, victim: str, point: str
 ) -> None:
-    supervisor, places = installation.supervisor, installation.layout
-    member = await studio.sign_up()
-    victim = POINTS[point]
-    healthy = stack.service_part(places, victim, TEST_SETTINGS)
-    doomed = stack.service_part(places, victim, TEST_SETTINGS | {"ATELIER_CRASH_AT": point})
-    await supervisor.stop(victim)
-    await supervisor.start([replace(doomed, restarts=False)])
-    try:
-        ended = asyncio.create_task(supervisor.wait_ended(victim))
-        while not ended.done():  # the gateway may not have found the process that is to die yet
-            await try_to_submit(member)
-            await asyncio.wait([ended], timeout=0.5)
-    finally:
-        await supervisor.stop(victim)
-        await supervisor.start([healthy])
-    job_id = await eventually(lambda: try_to_submit(member))
-    done = await member.finished(job_id)
-    assert done["state"] == "succeeded", done
-    receipt = await closed_receipt(member, job_id)
-    assert (receipt["captured"], receipt["released"]) == (10, 0)
-
-    async def balance_is_right() -> bool:
-        balance = (await member.get("/v1/credits")).json()
-        return (balance["available"], balance["held"]) == (90, 0)
-
-    assert await eventually(balance_is_right)
-    assert len((await member.get("/v1/jobs")).json()["data"]) == 1
-    assert len((await member.get("/v1/works")).json()["data"]) == 1
+    client = Client(studio)
+    ends = arena.supervisor.ends(victim)
+    member = await client.sign_up()
+    stage = Stage(arena, client, member, lambda: arm(arena, victim, point))
+    await SCENES.get((point, victim), makes_copy)(stage)
+    await died(arena, victim, ends)
+    await arena.healed()
+    assert not client.tally.faults
+    await truth.check(client.tally.accepted)

@@ -8,12 +8,14 @@ import signal
 import sys
 import textwrap
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from deploy.local.supervisor import Part, PartFailed, Supervisor
+from tests.studio import eventually
 
 # A part that writes its own pid and its child's, and ignores nothing.
 _PART = """
@@ -114,3 +116,55 @@ async def test_nothing_survives_a_supervisor_that_is_killed(tmp_path: Path) -> N
     os.kill(process.pid, signal.SIGKILL)
     await process.wait()
     await gone(started)
+
+
+async def test_a_paused_part_stands_still_with_all_below_it(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    await supervisor.start([part("one", tmp_path)])
+    tree = pids(tmp_path, "one")
+
+    async def stand() -> bool:
+        return {psutil.Process(pid).status() for pid in tree} == {psutil.STATUS_STOPPED}
+
+    async def move() -> bool:
+        return psutil.STATUS_STOPPED not in {psutil.Process(pid).status() for pid in tree}
+
+    supervisor.pause("one")
+    await eventually(stand)
+    supervisor.unpause("one")
+    await eventually(move)
+
+
+async def test_a_stopped_part_can_be_started_again_as_it_was(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    await supervisor.start([part("one", tmp_path)])
+    first = pids(tmp_path, "one")
+    await supervisor.stop("one")
+    with pytest.raises(LookupError):
+        supervisor.pid("one")
+    (tmp_path / "one").unlink()
+    await supervisor.start_again("one")
+    assert not set(first) & set(pids(tmp_path, "one"))
+    assert supervisor.ends("one") == 1
+
+
+async def test_a_part_is_asked_to_end_by_the_signal_of_its_choice(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    asked = tmp_path / "asked"
+    program = (
+        "import pathlib, signal, sys, time\n"
+        "def end(number, frame):\n"
+        "    pathlib.Path(sys.argv[2]).write_text(signal.Signals(number).name)\n"
+        "    sys.exit()\n"
+        "signal.signal(signal.SIGINT, end)\n"
+        "pathlib.Path(sys.argv[1]).write_text('ready\\n')\n"
+        "time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "one"), str(asked)]
+    chosen = replace(part("one", tmp_path), command=command, stop_signal=signal.SIGINT)
+    await supervisor.start([chosen])
+    await supervisor.stop("one")
+    assert asked.read_text() == "SIGINT"

@@ -19,6 +19,7 @@ from services.works.works import domain, service, store
 
 DOWNLOAD_VALID = dt.timedelta(minutes=15)
 THUMBNAIL_VALID = dt.timedelta(hours=1)
+THUMBNAIL_STEADY = dt.timedelta(minutes=10)
 _work = RowMapper(pb.Work, filled_by_hand=("file", "thumbnail_url"))
 _file = RowMapper(pb.File)
 
@@ -129,7 +130,11 @@ class WorksApi:
 
     def _message(self, row: Row) -> pb.Work:
         thumbnail = row["thumbnail_key"]
-        url = self._blobs.presign_get(thumbnail, THUMBNAIL_VALID) if thumbnail else ""
+        url = (
+            self._blobs.presign_get(thumbnail, THUMBNAIL_VALID, steady=THUMBNAIL_STEADY)
+            if thumbnail
+            else ""
+        )
         file = _file(row) if row["object_key"] else None
         return _work(row, file=file, thumbnail_url=url)
 

@@ -32,7 +32,8 @@ def sweeps(database: Database, blobs: Blobs, passing_seconds: float) -> Mapping[
             rows = await store.unswept(session, BATCH_MAX)
             for row in rows:
                 await blobs.delete(row["object_key"])
-            crash_point("sweep.object_deleted")
+            if rows:
+                crash_point("sweep.object_deleted")
             await store.mark_swept(session, [row["id"] for row in rows])
         return len(rows)
 

@@ -12,9 +12,9 @@ import pytest
 from atelier.works.v1 import projects_pb2
 from sqlalchemy.exc import DBAPIError
 
-from kit.database import Database, Session, idempotency
+from kit.database import Database, ReadSession, Session, engine, idempotency
 from kit.database.migrations import migrate
-from kit.errors import IdempotencyKeyInUse, IdempotencyKeyReused
+from kit.errors import IdempotencyKeyInUse, IdempotencyKeyReused, Unavailable
 from kit.identity import Identity, Kind, system
 from kit.testing.databases import move_clock
 from services.works.projects import service, store
@@ -135,3 +135,31 @@ async def test_a_migration_that_fails_leaves_nothing(urls: Urls, tmp_path: Path)
     connection = await asyncpg.connect(urls.owner)
     assert await connection.fetchval("SELECT to_regclass('half')") is None
     await connection.close()
+
+
+async def _end_own_connection(session: Session) -> None:
+    await session.scalar("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+async def test_a_server_that_ends_our_connection_is_away_and_then_back(database: Database) -> None:
+    with pytest.raises(Unavailable) as refused:
+        await database.write(member(), _end_own_connection)
+    assert refused.value.retry_after_seconds
+    assert await database.read(HOUSE, ReadSession.now)
+
+
+async def test_who_gets_no_connection_in_time_is_told_to_come_back(
+    urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "POOL_SECONDS", 0.2)
+    async with Database(urls.serving, 1) as small, small.transaction(HOUSE):
+        with pytest.raises(Unavailable):
+            await small.read(HOUSE, ReadSession.now)
+
+
+async def test_a_fault_of_ours_is_not_called_an_absence(database: Database) -> None:
+    async def asks_nonsense(session: Session) -> None:
+        await session.scalar("SELECT no_such_column")
+
+    with pytest.raises(DBAPIError):
+        await database.write(HOUSE, asks_nonsense)

@@ -12,10 +12,12 @@ import nats
 import pytest
 from atelier.accounts.v1 import events_pb2
 
+from kit import consumer
 from kit.bus import STREAM, Bus
 from kit.consumer import Consumer
 from kit.database import Database, Session
 from kit.database.outbox import Relay
+from kit.errors import Unavailable
 from kit.identity import system
 
 HOUSE = system("works")
@@ -156,3 +158,66 @@ async def test_a_loss_is_noticed_also_by_the_first_event_that_follows_it(
     assert await relay._send_batch() == 1
     assert await relay._send_batch() == 4, "everything is sent again"
     assert await relay._send_batch() == 0
+
+
+async def test_a_loss_is_noticed_also_where_others_have_filled_the_new_stream(
+    database: Database, bus: Bus
+) -> None:
+    await publish(database, 3)
+    relay = Relay(database, bus)
+    assert await relay._send_batch() == 3
+    await lose_store(bus)
+    await bus.last_sequence()
+    for number in range(8):  # another service was faster
+        await bus.publish("evt.jobs.item.started.v1", b"", f"of-another-{number}", {})
+    await relay._notice_lost_store()
+    assert await relay._send_batch() == 3, "everything is sent again"
+    await relay._notice_lost_store()
+    assert await relay._send_batch() == 0
+
+
+async def test_nothing_is_noted_of_a_broker_that_came_back_during_the_sending(
+    database: Database, bus: Bus
+) -> None:
+    await publish(database, 3)
+    relay = Relay(database, bus)
+    assert await relay._send_batch() == 3
+    await lose_store(bus)
+    await bus.last_sequence()
+    for number in range(8):
+        await bus.publish("evt.jobs.item.started.v1", b"", f"of-another-{number}", {})
+    users = await publish(database, 1)
+    bus._client.stats["reconnects"] += 1  # what a restarted broker does to the connection
+    received = Received()
+    with pytest.raises(nats.errors.StaleConnectionError):
+        await relay._send_batch()
+    handlers = {events_pb2.MemberCreated: received.handle}
+    async with running(relay.run()), running(Consumer(database, bus, handlers).run()):
+        await received.wait_for(users)
+        async with asyncio.timeout(30):
+            while await bus.last_sequence() < 8 + 1 + 3:  # those that were lost are sent again
+                pass
+
+
+async def test_an_event_is_not_buried_for_a_database_that_is_away(
+    database: Database, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "DELIVERIES_MAX", 1)
+    received = Received()
+    failures = 2
+
+    async def is_away_at_first(session: Session, event: Any) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise Unavailable("the database cannot be reached")
+        await received.handle(session, event)
+
+    handlers: dict[Any, Callable[..., Awaitable[None]]] = {
+        events_pb2.MemberCreated: is_away_at_first
+    }
+    async with (
+        running(Relay(database, bus).run()),
+        running(Consumer(database, bus, handlers).run()),
+    ):
+        await received.wait_for(await publish(database, 1))

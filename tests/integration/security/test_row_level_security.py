@@ -105,6 +105,10 @@ async def jobs_room(database: Database) -> list[Probe]:
         reads(database, jobs_service.list_jobs, OTHER, EVERYTHING, ""),
         writes(database, jobs_service.cancel, OTHER, job.id),
         reads(database, live_store.after, job.id, 0, 100),
+        reads(database, live_store.feed_after, OTHER, 0, 100),
+        reads(database, live_store.feed_sequence, OTHER),
+        reads(database, live_store.jobs_of_batch, OTHER, job.batch_id),
+        reads(database, live_store.batch_after, [job.id], 0, 100),
     ]
 
 

@@ -38,7 +38,7 @@ from services.worker.queue import Queue
 from tests.integration.worker.servers import InferenceServer, QueueServer
 
 ROOM = Path(services.worker.__file__).parent
-WORLD = ROOM.parents[1] / "inference" / "training" / "world.json"
+WORLD = ROOM.parents[1] / "inference" / "bundled" / "sdxl" / "world.json"
 ADVERT = {
     "nodes": {
         "prompt": {"type": "prompt@1", "inputs": {"text": "$inputs.text"}},

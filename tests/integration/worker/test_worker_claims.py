@@ -235,3 +235,16 @@ async def test_the_process_runs_without_a_broker(stage: Stage) -> None:
         await compose(running, settings)
         assert (await stage.queue.end()).WhichOneof("outcome") == "delivered"
     assert not running.failed
+
+
+async def test_a_lease_that_ends_before_its_item_begins_keeps_neither_slot_nor_lease(
+    stage: Stage,
+) -> None:
+    stage.slots = 1
+    claims = stage.work()
+    late = stage.item(output="marketing_copy")
+    claims._take(late, asyncio.get_running_loop().time())
+    claims._abandon(late.token)  # a loop may run a timer that is due before a task that is new
+    stage.offer(output="marketing_copy")
+    ended = await stage.queue.end()
+    assert ended.lease.item_id != late.item_id

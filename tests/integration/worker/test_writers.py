@@ -24,7 +24,7 @@ from services.worker.chains.writer import (
 from services.worker.failures import ContentFiltered
 from tests.integration.worker.servers import LanguageModel, fails, hangs, says, serve
 
-WORLD = Path(services.worker.__file__).parents[2] / "inference" / "training" / "world.json"
+WORLD = Path(services.worker.__file__).parents[2] / "inference" / "bundled" / "sdxl" / "world.json"
 OFFLINE = OfflineWriter(load_vocabulary(WORLD))
 PROMPT = {"prompt": "A pink latte", "negative_prompt": "text", "dropped": ["30%"]}
 COPY = {

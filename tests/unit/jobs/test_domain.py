@@ -48,6 +48,11 @@ def test_failures_of_machines_do_not_use_up_attempts() -> None:
     assert policy.delay(FailureClass.INFRA, 4, 3, 0.5) is None
 
 
+def test_a_server_that_is_away_gets_more_and_more_time_to_come_back() -> None:
+    delays = [RetryPolicy().delay(FailureClass.INFRA, n + 1, n, 0.5) for n in range(5)]
+    assert delays == [0.5, 1, 2, 4, 8]
+
+
 @given(
     failure=st.sampled_from(list(FailureClass)),
     jitter=st.floats(0, 1, exclude_max=True),

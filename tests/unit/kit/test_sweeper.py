@@ -51,3 +51,20 @@ async def test_a_sweep_that_never_comes_to_an_end_does_not_keep_the_others() -> 
         await done.wait()
     running.cancel()
     assert len(rounds) == ROUNDS_MAX
+
+
+async def test_a_sweep_that_waits_for_somebody_does_not_keep_the_others() -> None:
+    done = asyncio.Event()
+
+    async def waits() -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    async def last() -> int:
+        done.set()
+        return 0
+
+    running = asyncio.create_task(Sweeper({"waits": waits, "last": last}, 3_600).run())
+    async with asyncio.timeout(10):
+        await done.wait()
+    running.cancel()

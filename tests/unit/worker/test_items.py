@@ -247,7 +247,7 @@ def test_settings_have_a_name_pools_fonts_and_a_vocabulary(
     assert settings.pool_names == ["gpu", "text", "cpu"]
     assert (settings.fonts_dir / "OFL.txt").is_file()
     assert settings.vocabulary == (
-        Path(services.worker.__file__).parents[2] / "inference" / "training" / "world.json"
+        Path(services.worker.__file__).parents[2] / "inference" / "bundled" / "sdxl" / "world.json"
     )
     assert not settings.has_endpoint
 

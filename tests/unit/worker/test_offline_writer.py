@@ -14,7 +14,7 @@ from services.worker.chains.offline.vocabulary import load_vocabulary
 from services.worker.chains.offline.writer import OfflineWriter
 from services.worker.chains.writer import HEADLINE_LENGTH_MAX, SUBLINE_LENGTH_MAX
 
-WORLD = Path(services.worker.__file__).parents[2] / "inference" / "training" / "world.json"
+WORLD = Path(services.worker.__file__).parents[2] / "inference" / "bundled" / "sdxl" / "world.json"
 VOCABULARY = load_vocabulary(WORLD)
 WRITER = OfflineWriter(VOCABULARY)
 DEMO = "카페 신메뉴 딸기 라떼 홍보"

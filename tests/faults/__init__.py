@@ -1,0 +1,1 @@
+"""What becomes of accepted work when processes and servers die, hang or lose their store."""
