@@ -95,6 +95,9 @@ ROWS: dict[str, Row] = {
     "JobsService.CancelJob": Row(belongs=True),
     # Nobody may call it because a ticket in the address is enough; without one he is refused.
     "JobsService.StreamJobEvents": Row(belongs=True, answers={"nobody": 401}),
+    "JobsService.StreamBatchEvents": Row(belongs=True, answers={"nobody": 401}),
+    "JobsService.StreamEvents": Row(answers={"nobody": 401}),
+    "JobsService.CreateEventsTicket": Row(dict),
     "TemplatesService.ListTemplates": Row(),
     "TemplatesService.GetTemplate": Row(),
     "TemplatesService.ListCategories": Row(),

@@ -17,8 +17,8 @@ GOOD = {"category": "eats", "inputs": {"text": "딸기 라떼"}}
 @pytest.mark.parametrize(
     ("submission", "code", "field"),
     [
-        (GOOD | {"colour": "red"}, "invalid_argument", "submission.colour"),
-        (GOOD | {"variations": "two"}, "invalid_argument", "submission.variations"),
+        (GOOD | {"colour": "red"}, "invalid_argument", "colour"),
+        (GOOD | {"variations": "two"}, "invalid_argument", "variations"),
         (GOOD | {"variations": 9}, "invalid_argument", "variations"),
         (GOOD | {"outputs": ["statue"]}, "invalid_argument", "outputs[0]"),
         ({"inputs": {"text": "x" * 2001}}, "invalid_argument", "inputs.text"),
@@ -27,7 +27,7 @@ GOOD = {"category": "eats", "inputs": {"text": "딸기 라떼"}}
         ({"inputs": {"text": "x", "aspect": "5:4"}}, "invalid_argument", "inputs.aspect"),
         ({"inputs": {"text": 5}}, "invalid_argument", "inputs.text"),
         ({"inputs": {"text": "x", "aspekt": "1:1"}}, "invalid_argument", "inputs.aspekt"),
-        (GOOD | {"project_id": "x"}, "invalid_argument", "submission.project_id"),
+        (GOOD | {"project_id": "x"}, "invalid_argument", "project_id"),
         ({"template_id": "no-such", "inputs": {"text": "x"}}, "unknown_template", None),
         ({"category": "sports", "inputs": {"text": "x"}}, "unknown_category", None),
     ],
@@ -93,11 +93,23 @@ async def test_a_quote_holds_nothing(member: Member) -> None:
     assert (await member.get("/v1/jobs")).json()["data"] == []
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'"x"', b"\xff", b"{}" * (1 << 20)])
-async def test_a_body_that_is_no_object_is_refused(member: Member, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        (b"{", 400, "malformed_body"),
+        (b"\xff", 400, "malformed_body"),
+        (b"[]", 400, "invalid_argument"),
+        (b'"x"', 400, "invalid_argument"),
+        (b"{}" * (1 << 20), 413, "body_too_large"),
+        (b'{"name":' + b"[" * 40 + b"]" * 40 + b"}", 400, "body_too_deep"),
+        (b'{"name":' + b"[" * 5_000 + b"]" * 5_000 + b"}", 400, "body_too_deep"),
+    ],
+)
+async def test_a_body_that_is_no_object_is_refused(
+    member: Member, content: bytes, status: int, code: str
+) -> None:
     reply = await member.post("/v1/projects", content=content)
-    assert reply.status_code == 400
-    assert reply.json()["code"] in ("malformed_body", "invalid_argument")
+    assert (reply.status_code, reply.json()["code"]) == (status, code)
 
 
 async def test_unknown_paths_methods_and_parameters_are_problems(studio: Studio) -> None:
@@ -105,7 +117,7 @@ async def test_unknown_paths_methods_and_parameters_are_problems(studio: Studio)
     assert (await http.get("/v1/nothing")).json()["code"] == "not_found"
     wrong = await http.put("/v1/jobs")
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
-    assert wrong.headers["allow"] == "GET, POST"
+    assert wrong.headers["allow"] == "GET, HEAD, OPTIONS, POST"
     unknown = await http.get("/v1/templates?colour=red")
     assert unknown.json()["errors"][0]["field"] == "colour"
 

@@ -12,7 +12,12 @@ from atelier.works.v1 import works_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import codec
+from gateway import codec, encoding
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
 
 
 def faults(message: Any, value: Any) -> dict[str, str]:
@@ -46,15 +51,15 @@ def test_an_unknown_word_of_an_enum_is_answered_with_the_known_ones() -> None:
 def test_times_are_rfc_3339() -> None:
     request = credits_pb2.GrantCreditsRequest()
     assert not faults(request, {"expires_at": "2026-01-31T09:00:00+09:00"})
-    assert codec.to_json(request)["expires_at"] == "2026-01-31T00:00:00Z"
+    assert encoding.to_json(request)["expires_at"] == "2026-01-31T00:00:00Z"
     for wrong in ("tomorrow", 5, {}):
         assert faults(credits_pb2.GrantCreditsRequest(), {"expires_at": wrong})
 
 
 def test_what_is_absent_is_left_out_and_what_is_empty_is_not() -> None:
-    assert "file" not in codec.to_json(works_pb2.Work())
-    assert "state" not in codec.to_json(works_pb2.Work())
-    assert codec.to_json(works_pb2.Work())["tags"] == []
+    assert "file" not in encoding.to_json(works_pb2.Work())
+    assert "state" not in encoding.to_json(works_pb2.Work())
+    assert encoding.to_json(works_pb2.Work())["tags"] == []
 
 
 def test_null_means_not_given() -> None:
@@ -79,19 +84,49 @@ def test_what_is_read_is_written_the_same(title: str, tags: list[str]) -> None:
     given_json = {"work_id": "w", "title": title, "tags": {"values": tags}}
     request = works_pb2.UpdateWorkRequest()
     assert not codec.from_json(request, given_json)
-    assert codec.to_json(request) == given_json
+    assert encoding.to_json(request) == given_json
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists))
+@given(JSON)
 def test_no_value_makes_reading_raise(value: Any) -> None:
-    for field in ("work_id", "title", "tags"):
-        codec.from_json(works_pb2.UpdateWorkRequest(), {field: value})
-    codec.from_json(works_pb2.UpdateWorkRequest(), value)
+    for kind in (works_pb2.UpdateWorkRequest, credits_pb2.GrantCreditsRequest):
+        for field in kind.DESCRIPTOR.fields_by_name:
+            codec.from_json(kind(), {field: value})
+        codec.from_json(kind(), value)
+
+
+@pytest.mark.parametrize("text", ["+5", " 5", "1_0", "٥", "0x1", "1e3", "9" * 30, "", "-", "1."])
+def test_a_number_in_a_query_is_plain_digits(text: str) -> None:
+    assert codec.from_query(works_pb2.ListWorksRequest(), "limit", [text])
 
 
 def test_whole_numbers_of_free_json_stay_whole() -> None:
     submission = jobs_pb2.Submission()
     inputs = {"seed": 7, "weights": [1, 0.5], "nested": {"n": 2}}
     assert not faults(submission, {"inputs": inputs})
-    seen = codec.to_json(submission)["inputs"]
+    seen = encoding.to_json(submission)["inputs"]
     assert json.dumps(seen, sort_keys=True) == json.dumps(inputs, sort_keys=True)
+
+
+@given(st.integers(-62135596800, 253402300799), st.integers(0, 999_999_999))
+def test_times_are_written_as_protobuf_writes_them(seconds: int, nanos: int) -> None:
+    request = credits_pb2.GrantCreditsRequest(expires_at={"seconds": seconds, "nanos": nanos})
+    for exact in (nanos, nanos // 1000 * 1000, nanos // 10**6 * 10**6, 0):
+        request.expires_at.nanos = exact
+        written = encoding.to_json(request)["expires_at"]
+        assert written == request.expires_at.ToJsonString()
+
+
+FINITE = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(FINITE)
+def test_free_json_is_written_as_it_was_read(value: Any) -> None:
+    inputs = {"value": value}
+    submission = jobs_pb2.Submission()
+    if not faults(submission, {"inputs": inputs}):
+        seen = encoding.to_json(submission)["inputs"]
+        assert seen == inputs
