@@ -9,14 +9,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from inference.training.models import TOKENS_MAX
-
 WORD_END = "</w>"
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 
 
-def train_tokenizer(captions: Iterable[str], size: int) -> CLIPTokenizer:
-    """Learns at most `size` tokens. Every byte has one, so any text can be read."""
+def train_tokenizer(captions: Iterable[str], size: int, tokens_max: int) -> CLIPTokenizer:
+    """Learns at most `size` tokens, for texts of `tokens_max`.
+
+    Every byte has a token, so any text can be read.
+    """
     reference = CLIPTokenizer(vocab={BEGIN: 0, END: 1}, merges=[]).backend_tokenizer
     learner = Tokenizer(models.BPE(end_of_word_suffix=WORD_END))
     learner.normalizer = reference.normalizer
@@ -32,12 +33,12 @@ def train_tokenizer(captions: Iterable[str], size: int) -> CLIPTokenizer:
     vocabulary: dict[str, int] = {}
     for word in [*words, BEGIN, END]:
         vocabulary.setdefault(word, len(vocabulary))
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKENS_MAX)
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=tokens_max)
 
 
 def token_ids(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
-    """Padded ids, int64 (N, TOKENS_MAX)."""
+    """Padded ids, int64 (N, the tokenizer's `model_max_length`)."""
     ids: Tensor = tokenizer(
-        captions, padding="max_length", max_length=TOKENS_MAX, truncation=True, return_tensors="pt"
+        captions, padding="max_length", truncation=True, return_tensors="pt"
     ).input_ids
     return ids

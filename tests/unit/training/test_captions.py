@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inference.training.captions import Caption, article, caption, with_particle
-from inference.training.scenes import Layout, random_layout
-from inference.training.vocabulary import LANGUAGES, Names, load_world
+from inference.training.world.captions import Caption, caption
+from inference.training.world.english import article, plural
+from inference.training.world.korean import with_particle
+from inference.training.world.layouts import Layout, Placed, random_layout
+from inference.training.world.vocabulary import LANGUAGES, Names, load_world
 
 
 def _captions(language: str | None, count: int = 300) -> list[tuple[Layout, Caption]]:
@@ -63,19 +65,45 @@ def test_the_same_seed_says_the_same() -> None:
     assert [said.text for _, said in _captions(None)] == [said.text for _, said in _captions(None)]
 
 
-def test_two_objects_are_named_from_left_to_right() -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_caption_of_two_objects_says_which_one_is_further_left(language: str) -> None:
     rng = np.random.default_rng(1)
+    layout = Layout((Placed("vase", "red"), Placed("lamp", "blue")), "white_table", "gray")
+    right_first = {"en": "to the right of", "ko": "왼쪽에"}[language]
+    left, right = {"en": ("vase", "lamp"), "ko": ("병", "램프")}[language]
+    for _ in range(200):
+        text = caption(layout, rng, language).text
+        for other in ("table lamp", "desk lamp"):
+            text = text.replace(other, "lamp")
+        for other in ("탁상 램프", "탁상램프", "스탠드"):
+            text = text.replace(other, "램프")
+        is_turned = right_first in text and not (language == "ko" and "오른쪽에" in text)
+        assert (text.find(left) > text.find(right)) == is_turned, text
+
+
+def test_equal_objects_are_counted_at_times() -> None:
+    rng = np.random.default_rng(2)
+    layout = Layout((Placed("gift_box", "red"),) * 3, "white_table", "gray")
+    english = [caption(layout, rng, "en").text for _ in range(60)]
+    korean = [caption(layout, rng, "ko").text for _ in range(60)]
+    assert 20 < sum("three" in text for text in english) < 50
+    assert any("세 개" in text for text in korean)
+
+
+def test_a_material_is_named_when_the_caption_says_so() -> None:
+    rng = np.random.default_rng(3)
     world = load_world()
-    layout = random_layout(rng, count=2)
-    while layout.objects[0].object_id == layout.objects[1].object_id:
-        layout = random_layout(rng, count=2)
-    said = caption(layout, rng, "en")
-    places = []
-    for placed in layout.objects:
-        thing = world.thing(placed.object_id)
-        names = [*thing.names["en"], *(n for f in thing.flavours.values() for n in f["en"])]
-        places.append(max(said.text.find(name) for name in names))
-    assert 0 <= places[0] < places[1]
+    layout = Layout((Placed("vase", "red", "striped"),), "white_table", "gray")
+    for language in LANGUAGES:
+        names = world.material("striped").names
+        for _ in range(100):
+            said = caption(layout, rng, language)
+            assert _mentions(said.text, names, language) == said.names_material[0], said.text
+
+
+def test_plurals_are_of_the_noun_that_is_counted() -> None:
+    assert plural("cup of coffee") == "cups of coffee"
+    assert plural("gift box") == "gift boxes"
 
 
 def test_the_article_fits_the_word() -> None:

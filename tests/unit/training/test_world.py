@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from inference.training.scenes import TEXTURES
-from inference.training.shapes import SHAPES
-from inference.training.vocabulary import LANGUAGES, Named, World, load_world
+from inference.training.world.backgrounds import TEXTURES
+from inference.training.world.layouts import held_out_pairs
+from inference.training.world.shapes import SHAPES
+from inference.training.world.sketch import Finish
+from inference.training.world.vocabulary import LANGUAGES, Named, World, load_world
 
 
 def _groups(world: World) -> list[tuple[Named, ...]]:
-    return [world.objects, world.colours, world.surfaces, world.backdrops]
+    return [
+        world.objects,
+        world.colours,
+        world.materials,
+        world.surface_kinds,
+        world.surfaces,
+        world.backdrops,
+    ]
 
 
 def test_every_object_of_the_world_can_be_drawn_and_no_drawing_is_orphaned() -> None:
     assert {thing.id for thing in load_world().objects} == set(SHAPES)
 
 
-def test_every_object_belongs_to_a_category_and_every_category_has_one() -> None:
+def test_every_category_has_four_to_six_objects() -> None:
     world = load_world()
-    assert {thing.category for thing in world.objects} == set(world.categories)
+    kinds = [thing.category for thing in world.objects]
+    assert set(kinds) == set(world.categories)
+    assert all(4 <= kinds.count(category) <= 6 for category in world.categories)
 
 
 def test_ids_are_unique_within_their_group() -> None:
@@ -49,8 +60,29 @@ def test_flavours_speak_of_colours_that_exist() -> None:
         assert set(thing.flavours) <= colours
 
 
-def test_surfaces_use_textures_that_the_renderer_knows() -> None:
-    assert {surface.texture for surface in load_world().surfaces} <= set(TEXTURES)
+def test_surfaces_and_backdrops_use_textures_that_the_renderer_knows() -> None:
+    world = load_world()
+    used = {item.texture for group in (world.surfaces, world.backdrops) for item in group}
+    assert used == set(TEXTURES)
+
+
+def test_every_surface_is_of_a_kind_that_has_names() -> None:
+    world = load_world()
+    assert {surface.kind for surface in world.surfaces} == {k.id for k in world.surface_kinds}
+
+
+def test_materials_are_the_finishes_that_can_be_drawn_and_each_is_used() -> None:
+    world = load_world()
+    finishes = {finish.value for finish in Finish}
+    assert {material.id for material in world.materials} == finishes
+    assert {m for thing in world.objects for m in thing.materials} == finishes
+
+
+def test_one_colour_of_every_object_is_held_out_and_no_flavour_is() -> None:
+    world = load_world()
+    assert len(held_out_pairs()) == len(world.objects)
+    for object_id, colour_id in held_out_pairs():
+        assert colour_id not in world.thing(object_id).flavours
 
 
 def test_colours_lie_within_eight_bits() -> None:

@@ -1,0 +1,79 @@
+"""Prints the gates of the bundled models: `python -m inference.training.eval_models`.
+
+Scored are the folders last exported under build/bundled, or else those of the repository. The
+generator needs its judge, which `python -m inference.training.generator --stage judge` trains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionXLPipeline
+
+from inference.training.colour_key import colour_key_gate
+from inference.training.gates import table
+from inference.training.generator.evaluation import Studio
+from inference.training.generator.evaluation import score as score_generator
+from inference.training.generator.judge import load_judge
+from inference.training.generator.pictures import FULL_PX, FULL_SIZES, HALF_SIZES
+from inference.training.runs import Run
+from inference.training.segmenter.evaluation import GATE_SEED
+from inference.training.segmenter.evaluation import score as score_segmenter
+from inference.training.segmenter.processor import Segmenter
+
+EXPORTED = Path("build/bundled")
+SHIPPED = Path(__file__).parents[1] / "bundled"
+GENERATOR_RUN = Path("build/training/generator")
+
+
+def main() -> None:
+    """One table for each model that is there."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=("sam3", "sdxl"), help="one model, not both")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    torch.set_num_threads(options.threads)
+    for name, evaluate in (("sam3", _segmenter), ("sdxl", _generator)):
+        if options.only in (None, name):
+            print(f"\n## {name}\n\n{evaluate(_folder(name))}", flush=True)
+
+
+def _folder(name: str) -> Path | None:
+    for root in (EXPORTED, SHIPPED):
+        if (root / name).is_dir():
+            return root / name
+    return None
+
+
+def _segmenter(folder: Path | None) -> str:
+    if folder is None:
+        return "Not there: `make train-segmenter` makes it."
+    return f"{folder}\n\n{table(score_segmenter(Segmenter.load(folder), GATE_SEED))}"
+
+
+def _generator(folder: Path | None) -> str:
+    if folder is None:
+        return "Not there: `make train-diffusion` makes it."
+    if not (folder / "world.json").exists():
+        return f"{folder} does not say which words it knows."
+    run = Run(GENERATOR_RUN, torch.device("cpu"))
+    if not run.is_done("judge"):
+        return "There is no judge yet: `make train-diffusion` trains it."
+    pipeline = StableDiffusionXLPipeline.from_pretrained(
+        folder, local_files_only=True, dtype=torch.float32
+    )
+    is_full = pipeline.unet.config.sample_size * 8 == FULL_PX
+    studio = Studio(pipeline, load_judge(run), FULL_SIZES if is_full else HALF_SIZES)
+    gates = score_generator(studio)
+    if (segmenter := _folder("sam3")) is not None:
+        side_px = studio.sizes[0][0]
+        gates.append(colour_key_gate(Segmenter.load(segmenter), pipeline, side_px))
+    return f"{folder}\n\n{table(gates)}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training of the small SAM3-compatible segmenter."""

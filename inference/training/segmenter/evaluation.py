@@ -1,0 +1,221 @@
+"""Stage `evaluate`: does the segmenter find what is named, and only that, on scenes of its own.
+
+Everything goes through the exported folder and `Sam3Model` as transformers has it. The scenes of
+`GATE` are drawn for this and used for nothing else; choices were made on those of `CHOICE`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inference.training.gates import Gate, save_gates, table
+from inference.training.runs import Run
+from inference.training.segmenter.export import TARGET, export_bundle
+from inference.training.segmenter.processor import Found, Segmenter
+from inference.training.segmenter.questions import (
+    LANGUAGES,
+    Question,
+    Shown,
+    held_out_scenes,
+    kin_questions,
+    object_questions,
+    questions,
+    scenes,
+)
+from inference.training.segmenter.scenes import SIDE_PX
+from inference.training.world.scenes import FIRST_OBJECT
+from inference.training.world.shelves import ShelfPlan
+
+STAGE = "evaluate"
+CHOICE_SEED, GATE_SEED = 71, 20270131
+SCENES, KIN_SCENES = 480, 300
+MASK_SIDE = 64
+LATENCY_THREADS, LATENCY_REPEATS = 2, 15
+MATCHED_IOU = 0.5
+Mask = NDArray[np.bool_]
+
+
+class Tally:
+    """Measurements by name."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[float]] = defaultdict(list)
+
+    def add(self, name: str, value: float) -> None:
+        """One measurement."""
+        self._values[name].append(float(value))
+
+    def gate(self, title: str, names: Sequence[str], **limits: float | bool) -> Gate:
+        """The mean over `names`; "<name> null" and "<name> ceiling" are tallied apart."""
+        value, count = self._mean(names)
+        null, _ = self._mean([f"{name} null" for name in names])
+        ceiling, _ = self._mean([f"{name} ceiling" for name in names])
+        return Gate(
+            title,
+            float("nan") if value is None else value,
+            null=null,
+            ceiling=ceiling,
+            count=count,
+            **limits,  # type: ignore[arg-type]
+        )
+
+    def _mean(self, names: Sequence[str]) -> tuple[float | None, int]:
+        values = [value for name in names for value in self._values.get(name, [])]
+        return (float(np.mean(values)) if values else None), len(values)
+
+
+def evaluate(run: Run) -> None:
+    """Exports the latest weights, scores them on the gate's scenes, prints and saves the table."""
+    export_bundle(run)
+    gates = score(Segmenter.load(TARGET), GATE_SEED)
+    save_gates(run.stage(STAGE) / "gates.json", gates)
+    print(table(gates), flush=True)
+    run.mark_done(STAGE, f"{sum(g.is_met is False for g in gates)} gates not met")
+
+
+def score(segmenter: Segmenter, seed: int, share: float = 1.0) -> list[Gate]:
+    """All gates on the scenes of `seed`; `share` of the scenes for a quick look."""
+    tally = Tally()
+    sizes = ((SIDE_PX, SIDE_PX),)
+    even = ShelfPlan("even", round(SCENES * share), seed, sizes, (0.25,) * 4)
+    rng = np.random.default_rng([seed, 1])
+    for shown in scenes(even):
+        _measure(segmenter, shown, list(questions(shown, rng)), tally)
+    kin = replace(even, scenes=round(KIN_SCENES * share), seed=seed + 1, kinship=1.0)
+    kin = replace(kin, counts=(0.0, 0.3, 0.35, 0.35))
+    for shown in scenes(kin):
+        _measure(segmenter, shown, list(kin_questions(shown)), tally)
+    for shown in held_out_scenes(np.random.default_rng([seed, 2])):
+        _measure(segmenter, shown, list(object_questions(shown, "held out")), tally)
+    return [*_gates(tally), _latency(segmenter, even)]
+
+
+def _measure(
+    segmenter: Segmenter, shown: Shown, questions: Sequence[Question], tally: Tally
+) -> None:
+    answers = segmenter.find(shown.picture, [question.phrase.text for question in questions])
+    for question, found in zip(questions, answers, strict=True):
+        if not question.wanted:
+            tally.add(question.why, bool(len(found.masks)))
+        elif question.wanted[0] < FIRST_OBJECT:
+            _measure_stuff(question, found, shown, tally)
+        elif len(question.wanted) > 1:
+            _measure_several(question, found, shown, tally)
+        else:
+            _measure_object(question, found, shown, tally)
+
+
+def _measure_object(question: Question, found: Found, shown: Shown, tally: Tally) -> None:
+    (label,) = question.wanted
+    truth = shown.labels == label
+    best = found.masks[0] if len(found.masks) else np.zeros_like(truth)
+    tally.add(question.why, iou(best, truth))
+    tally.add(f"{question.why} ceiling", iou(_coarse(truth), truth))
+    others = [other for other in shown.objects if other != label]
+    if others:
+        ious = {other: iou(best, shown.labels == other) for other in shown.objects}
+        tally.add(f"{question.why} right", max(ious, key=ious.__getitem__) == label and best.any())
+        tally.add(f"{question.why} right null", 1 / len(shown.objects))
+        tally.add(f"{question.why} null", float(np.mean(list(ious.values()))))
+
+
+def _measure_several(question: Question, found: Found, shown: Shown, tally: Tally) -> None:
+    truths = [shown.labels == label for label in question.wanted]
+    ious = [max((iou(mask, truth) for mask in found.masks), default=0.0) for truth in truths]
+    is_right = len(found.masks) == len(truths) and min(ious) > MATCHED_IOU
+    tally.add(question.why, is_right)
+    tally.add(f"{question.why} iou", float(np.mean(ious)))
+    tally.add(f"{question.why} count", len(found.masks) == len(truths))
+
+
+def _measure_stuff(question: Question, found: Found, shown: Shown, tally: Tally) -> None:
+    truth = shown.labels == question.wanted[0]
+    tally.add(question.why, iou(found.semantic, truth) if found.presence > 0.5 else 0.0)
+    tally.add(f"{question.why} ceiling", iou(_coarse(truth), truth))
+    tally.add(f"{question.why} null", iou(found.semantic, ~truth))
+
+
+def iou(a: Mask, b: Mask) -> float:
+    """Intersection over union; 0 for two empty masks."""
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 0.0
+
+
+def _coarse(truth: Mask) -> Mask:
+    """The best that masks of the model's resolution can say."""
+    planes = torch.from_numpy(truth)[None, None].float()
+    small = torch.nn.functional.adaptive_avg_pool2d(planes, MASK_SIDE)
+    grown = torch.nn.functional.interpolate(small, truth.shape, mode="bilinear")
+    coarse: Mask = (grown[0, 0] > 0.5).numpy()
+    return coarse
+
+
+def _gates(tally: Tally) -> list[Gate]:
+    def both(*names: str) -> list[str]:
+        return [f"{name} {language}" for name in names for language in LANGUAGES]
+
+    few, many = ("object1", "object2"), ("object3", "object4")
+    several = ("object2", "object3", "object4")
+    absent = [f"absent {why}" for why in ("same noun", "same colour", "noun", "pair")]
+    stuff = ("wall", "kind", "surface", "backdrop")
+    rows = [
+        tally.gate("instance IoU, one or two objects", both(*few), limit=0.90),
+        tally.gate("instance IoU, three or four objects", both(*many), limit=0.87),
+        tally.gate("right object", _endings(both(*several), "right"), limit=0.97),
+        tally.gate("absent concepts found", both(*absent), limit=0.05, at_most=True),
+        tally.gate("all instances of a noun right", both("several"), limit=0.90),
+        tally.gate("wall, floor, table, named surface IoU", both(*stuff), limit=0.92),
+    ]
+    for language in LANGUAGES:
+        rows += [
+            tally.gate(f"{language}: IoU, {n} objects", [f"object{n} {language}"])
+            for n in range(1, 5)
+        ]
+        rows += [
+            tally.gate(f"{language}: right object", [f"{n} {language} right" for n in several]),
+            tally.gate(f"{language}: absent found", [f"{name} {language}" for name in absent]),
+            tally.gate(f"{language}: all instances right", [f"several {language}"]),
+        ]
+    rows += [tally.gate(f"{name} found", both(name)) for name in (*absent, "absent surface")]
+    rows += [tally.gate(f"{name} IoU", both(name)) for name in stuff]
+    rows += [
+        tally.gate("kin objects: right object", _endings(both("kin"), "right")),
+        tally.gate("kin objects: IoU", both("kin")),
+        tally.gate("several: IoU of each", _endings(both("several"), "iou")),
+        tally.gate("held-out pairs: IoU", both("held out")),
+        tally.gate("held-out pairs: right object", _endings(both("held out"), "right")),
+    ]
+    return rows
+
+
+def _endings(names: Sequence[str], ending: str) -> list[str]:
+    return [f"{name} {ending}" for name in names]
+
+
+def _latency(segmenter: Segmenter, plan: ShelfPlan) -> Gate:
+    """Seconds of one phrase on one picture on two cores.
+
+    The fastest of a few, so that other work on the machine counts least.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(LATENCY_THREADS)
+    seconds = []
+    for shown in scenes(replace(plan, scenes=LATENCY_REPEATS)):
+        started = time.perf_counter()
+        segmenter.find(shown.picture, ["red vase"])
+        seconds.append(time.perf_counter() - started)
+    torch.set_num_threads(before)
+    return Gate("seconds of a segmentation", min(seconds), 0.2, at_most=True)
+
+
+def score_folder(folder: Path, seed: int = GATE_SEED, share: float = 1.0) -> list[Gate]:
+    """Scores a model folder."""
+    return score(Segmenter.load(folder), seed, share)

@@ -1,0 +1,1 @@
+"""The drawn world: its words, its renderer and the captions of its scenes."""
