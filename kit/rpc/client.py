@@ -21,9 +21,12 @@ UnaryCall = grpc.aio.UnaryUnaryCall[Any, Response]
 CALL_SECONDS = 10.0
 # A service that is started again is waited for; by then it serves, or something else is wrong.
 RESTART_SECONDS = 10.0
+_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 # gRFC A6. Only UNAVAILABLE is tried again: every write of this house carries a natural key, so that
 # a repeated one changes nothing.
 _SERVICE_CONFIG = {
+    # Behind one name there may be several replicas; the default stays with the first.
+    "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
         {
             "name": [{}],
@@ -126,9 +129,13 @@ async def bridged(
 
 
 def _was_away(error: grpc.aio.AioRpcError) -> bool:
-    """Whether nobody answered: a service that answers "unavailable" itself says why."""
+    """Whether nobody answered: a service that answers "unavailable" itself says why.
+
+    A server that ends cancels what it could not finish in time; a call that we cancel ourselves
+    raises something else.
+    """
     said = {key for key, _ in error.trailing_metadata() or ()}
-    return error.code() is grpc.StatusCode.UNAVAILABLE and "grpc-status-details-bin" not in said
+    return error.code() in _AWAY and "grpc-status-details-bin" not in said
 
 
 async def _is_back(channel: grpc.aio.Channel) -> bool:

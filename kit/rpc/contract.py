@@ -163,6 +163,6 @@ def failure_of_status(status: grpc.StatusCode) -> Failure:
         grpc.StatusCode.UNAVAILABLE: "UNAVAILABLE",
         grpc.StatusCode.DEADLINE_EXCEEDED: "DEADLINE_EXCEEDED",
         grpc.StatusCode.RESOURCE_EXHAUSTED: "OVERLOADED",
-        grpc.StatusCode.CANCELLED: "CANCELED",
+        grpc.StatusCode.CANCELLED: "UNAVAILABLE",  # by a server that ended
     }
     return failures()[general.get(status, "INTERNAL")]

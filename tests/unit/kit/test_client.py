@@ -80,3 +80,18 @@ async def test_what_a_service_says_of_itself_is_not_asked_again(target: str) -> 
         with pytest.raises(grpc.aio.AioRpcError):
             await check(channel)
     assert asked <= 4, "the attempts of one call, by the channel's own policy"
+
+
+async def test_a_call_that_a_server_cut_off_at_its_end_is_made_again(target: str) -> None:
+    class Ending(health.aio.HealthServicer):
+        cut_off = False
+
+        async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
+            if not self.cut_off:
+                self.cut_off = True
+                await context.abort(grpc.StatusCode.CANCELLED)
+            return await super().Check(request, context)
+
+    async with serving(target, Ending()), open_channel(target) as channel:
+        _, reply = await check(channel)
+    assert reply.status == health_pb2.HealthCheckResponse.SERVING

@@ -60,6 +60,7 @@ def resuming(run: Run) -> dict[str, Any]:
     assert began is not None
     return {
         "difference": _difference(ends[0]["both"], ends[1]["both"]),
+        "average_difference": _difference(ends[0]["average"], ends[1]["average"]),
         "learned": _difference(ends[0]["both"], began["both"]),
         "seen": [end["seen"] for end in ends if end],
     }
