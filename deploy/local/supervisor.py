@@ -194,8 +194,9 @@ class Supervisor:
         await asyncio.shield(self._tasks[name])
 
     async def stop(self, name: str) -> None:
-        """Ends one part and does not start it again until :meth:`start` is called with it."""
+        """Ends one part, which nobody waits for until :meth:`start` is called with it."""
         await self._end(name)
+        self._ready.pop(name, None)
 
     async def start_again(self, name: str) -> None:
         """Starts a stopped part as it was started last, and waits until it is ready.

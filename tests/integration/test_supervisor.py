@@ -142,6 +142,7 @@ async def test_a_stopped_part_can_be_started_again_as_it_was(
     await supervisor.start([part("one", tmp_path)])
     first = pids(tmp_path, "one")
     await supervisor.stop("one")
+    assert supervisor.waiting() == []
     with pytest.raises(LookupError):
         supervisor.pid("one")
     (tmp_path / "one").unlink()
