@@ -30,7 +30,8 @@ KEPT_SECONDS = 30 * 86_400
 DUPLICATE_WINDOW_SECONDS = 120
 CONNECT_SECONDS = 2.0
 PUBLISH_SECONDS = 5.0
-ACK_WAIT_SECONDS = 30
+# A consumer that died leaves its event unacknowledged: so long do credits and works wait for it.
+ACK_WAIT_SECONDS = 10
 RINGS_MAX = 8_192
 FETCH_MAX = 64
 FETCH_SECONDS = 5.0

@@ -136,12 +136,12 @@ class _Guard:
     def _admit(self, context: Context) -> Call:
         metadata = _metadata(context)
         identity = self._identify(metadata.get("authorization", ""))
-        # Users come through the gateway; a service says its own name.
-        trace.get_current_span().set_attribute(telemetry.CALLER, identity.service or "gateway")
         if not self._policy.admits(identity):
             if identity.kind is Kind.NOBODY:
                 raise Unauthenticated("sign in first: send an Authorization header")
             raise PermissionDenied("your account may not do this")
+        # Users come through the gateway; a service says its own name.
+        trace.get_current_span().set_attribute(telemetry.CALLER, identity.service or "gateway")
         key = metadata.get("idempotency-key", "")
         if self._policy.idempotency_key_required and not key:
             raise IdempotencyKeyRequired("send an Idempotency-Key header, for example a UUID")
