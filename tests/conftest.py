@@ -6,8 +6,8 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -40,10 +40,11 @@ HEALTHY_AFTER_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Installation:
-    """A folder with parts running in it."""
+    """A folder with parts running in it, and the settings that all of ours were given."""
 
     layout: Layout
     supervisor: Supervisor
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +99,7 @@ async def installation(data_stores: Installation, collector: Collector) -> Insta
     async with asyncio.TaskGroup() as starting:
         starting.create_task(stack.start_triton(supervisor, places, MODELS))
         starting.create_task(stack.start_services(supervisor, places, settings, MODELS))
-    return data_stores
+    return replace(data_stores, settings=settings)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from deploy.local import stack
 from tests.acceptance.test_advert import settled, submit, works_of
-from tests.conftest import TEST_SETTINGS, Installation
+from tests.conftest import Installation
 from tests.integration.worker.servers import LanguageModel, fails, says, serve
 from tests.studio import Member
 
@@ -33,12 +33,13 @@ async def worker_with(installation: Installation, **settings: str) -> AsyncItera
     """Runs the worker with other settings for a while."""
     supervisor, places = installation.supervisor, installation.layout
     await supervisor.stop("worker")
-    await supervisor.start([stack.worker_part(places, TEST_SETTINGS | settings)])
+    usual = installation.settings
+    await supervisor.start([stack.worker_part(places, {**usual, **settings})])
     try:
         yield
     finally:
         await supervisor.stop("worker")
-        await supervisor.start([stack.worker_part(places, TEST_SETTINGS)])
+        await supervisor.start([stack.worker_part(places, usual)])
 
 
 @pytest.fixture

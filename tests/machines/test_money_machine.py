@@ -14,7 +14,7 @@ from tests.machines.ground import Ground, in_own_loop
 from tests.machines.money import MoneyPlay
 from tests.machines.stage import Stage, Step
 
-PLAYS, STEPS_MIN = 260, 12_500
+PLAYS, STEPS_MIN = 290, 12_500
 WALLET = st.integers(0, 1)
 NUMBER = st.integers(0, 11)
 POOL = st.sampled_from(["subscription", "purchased"])

@@ -236,7 +236,11 @@ async def test_a_closed_category_and_files_that_changed_under_their_version(
         part = stack.service_part(places, "templates", settings)
         process = await asyncio.create_subprocess_exec(
             *part.command,
-            env={**part.environment, "ATELIER_LISTEN": "127.0.0.1:0"},
+            env={
+                **part.environment,
+                "ATELIER_LISTEN": "127.0.0.1:0",
+                "ATELIER_METRICS_LISTEN": "",
+            },
             stderr=asyncio.subprocess.PIPE,
             cwd=ROOT,
         )
