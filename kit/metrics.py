@@ -49,9 +49,16 @@ SWEEP_FAILURES = Counter("atelier_sweep_failures_total", "Sweeps that failed", [
 
 
 def serve(listen: str) -> None:
-    """Serves ``GET /metrics`` on ``host:port`` from a thread of its own; empty: not at all."""
+    """Serves ``GET /metrics`` on ``host:port`` from a thread of its own; empty: not at all.
+
+    A process whose port is taken goes on without: users come before metrics.
+    """
     if not listen:
         return
     host, _, port = listen.rpartition(":")
-    start_http_server(int(port), host)
+    try:
+        start_http_server(int(port), host)
+    except OSError as error:
+        log.error("no metrics", extra={"listen": listen, "error": str(error)})
+        return
     log.info("metrics", extra={"listen": listen})
