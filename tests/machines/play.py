@@ -14,6 +14,7 @@ import json
 import random
 import sys
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
@@ -43,7 +44,7 @@ class Ids(dict[str, Any]):
         return {str(self[key]): value for key, value in (found or {}).items()}
 
 
-class Play(Generic[Model]):
+class Play(ABC, Generic[Model]):
     """One sequence of steps.
 
     Attributes:
@@ -79,15 +80,15 @@ class Play(Generic[Model]):
         """What may have happened of a step whose process died."""
         return [[], [step]]
 
+    @abstractmethod
     def follow(
         self, model: Model, step: Step, answer: Any, seen: dict[str, Any], *, alone: bool
     ) -> None:
         """Lets the model take a step."""
-        raise NotImplementedError
 
+    @abstractmethod
     def compare(self, model: Model, seen: dict[str, Any]) -> None:
         """Compares everything that is to be seen with the model."""
-        raise NotImplementedError
 
     def settle_on(self, seen: dict[str, Any]) -> None:
         """Takes note of what was seen, once it is explained."""
