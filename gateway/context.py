@@ -70,6 +70,7 @@ def _headers(scope: Scope, request_id: str) -> tuple[tuple[bytes, bytes], ...]:
         *_PLAIN,
         (b"x-request-id", request_id.encode()),
         (b"content-security-policy", policy),
+        (b"traceresponse", telemetry.traceresponse().encode()),
     )
     return (*own, *_HTTPS) if scope["scheme"] == "https" else own
 

@@ -8,6 +8,8 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 
 import orjson
 from opentelemetry import propagate, trace
@@ -19,6 +21,7 @@ from opentelemetry.trace import Span, SpanKind
 
 CALLER = "atelier.caller"  # on server spans: the process that called
 _tracer = trace.get_tracer("atelier")
+_labels: ContextVar[Mapping[str, str | int]] = ContextVar("labels", default=MappingProxyType({}))
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -35,6 +38,7 @@ class _JsonFormatter(logging.Formatter):
             "service": self._service,
             "message": record.getMessage(),
         }
+        line |= _labels.get()
         line |= {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
         context = trace.get_current_span().get_span_context()
         if context.is_valid:
@@ -65,9 +69,32 @@ def span(
     name: str, kind: SpanKind = SpanKind.INTERNAL, carrier: Mapping[str, str] | None = None
 ) -> Iterator[Span]:
     """Opens a span, as a child of the W3C context in ``carrier`` where one is given."""
-    context = propagate.extract(carrier) if carrier is not None else None
-    with _tracer.start_as_current_span(name, context=context, kind=kind) as current:
+    with trace.use_span(begin(name, kind, carrier), end_on_exit=True) as current:
         yield current
+
+
+def begin(
+    name: str, kind: SpanKind = SpanKind.INTERNAL, carrier: Mapping[str, str] | None = None
+) -> Span:
+    """Opens a span that the caller ends, for work that passes from thread to thread."""
+    context = propagate.extract(carrier) if carrier is not None else None
+    return _tracer.start_span(name, context, kind, attributes=dict(_labels.get()))
+
+
+def traceresponse() -> str:
+    """Returns the current span as a ``traceresponse`` header (W3C Trace Context, level 2 draft)."""
+    context = trace.get_current_span().get_span_context()
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+@contextmanager
+def labelled(labels: Mapping[str, str | int]) -> Iterator[None]:
+    """Gives every line and span of this task, and of those that it starts, the same labels."""
+    token = _labels.set(labels)
+    try:
+        yield
+    finally:
+        _labels.reset(token)
 
 
 def carrier() -> dict[str, str]:

@@ -25,6 +25,10 @@ MODELS = stack.Models(
     Path(os.environ.get("ATELIER_MODELS_DIR", stack.BUNDLED.folder)), stack.BUNDLED.default
 )
 
+# Lanes that run beside each other take their ports from ranges of their own.
+LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+os.environ["ATELIER_PORT_RANGE"] = f"{20_000 + 3_000 * LANE}-{22_999 + 3_000 * LANE}"
+os.environ["ATELIER_HTTP_PORT"] = "0"
 # Tests look at what happens after a lease or a pause has ended: all are made short.
 TEST_SETTINGS = {
     "ATELIER_GRACE_SECONDS": "5",
@@ -36,6 +40,14 @@ TEST_SETTINGS = {
 }
 # A part that is killed again and again is started again at once: tests do that to it.
 HEALTHY_AFTER_SECONDS = 0.5
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Says what shares a lane: all that use the whole installation, or what lies in one folder."""
+    for item in items:
+        uses = getattr(item, "fixturenames", ())
+        group = "installation" if "installation" in uses else str(item.path.parent)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @dataclass(frozen=True)
@@ -97,7 +109,7 @@ async def installation(data_stores: Installation, collector: Collector) -> Insta
         "ATELIER_CRASH_ORDERS": str(orders(places)),
     }
     async with asyncio.TaskGroup() as starting:
-        starting.create_task(stack.start_triton(supervisor, places, MODELS))
+        starting.create_task(stack.start_triton(supervisor, places, settings, MODELS))
         starting.create_task(stack.start_services(supervisor, places, settings, MODELS))
     return replace(data_stores, settings=settings)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import secrets
 import socket
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +36,9 @@ _PORTS = (
     "triton_grpc",
     "triton_metrics",
 )
+# Below the ephemeral ports (ip_local_port_range): among those, while a part is down, an outgoing
+# connection may take its port, and a client that tries to reach it may be connected to itself.
+_PORT_RANGE = "20000-31999"
 _GATEWAY_PORT = 8080
 
 
@@ -124,27 +129,31 @@ def _secrets(path: Path) -> dict[str, str]:
 def _choose_ports(path: Path) -> dict[str, int]:
     wanted: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
     wanted.setdefault("gateway", int(os.environ.get("ATELIER_HTTP_PORT", _GATEWAY_PORT)))
-    held, chosen = [], {}
-    try:
-        for name in _PORTS:
-            listener = _listen(wanted.get(name, 0))
-            held.append(listener)
-            chosen[name] = listener.getsockname()[1]
-    finally:
-        for listener in held:
-            listener.close()
+    free = _free_ports()
+    chosen: dict[str, int] = {}
+    for name in _PORTS:
+        port = wanted.get(name, 0)
+        is_ours = port and port not in chosen.values() and _is_free(port)
+        chosen[name] = port if is_ours else next(p for p in free if p not in chosen.values())
     path.write_text(json.dumps(chosen, indent=1))
     return chosen
 
 
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError:
-        listener.bind(("127.0.0.1", 0))
-    return listener
+def _free_ports() -> Iterator[int]:
+    first, last = os.environ.get("ATELIER_PORT_RANGE", _PORT_RANGE).split("-")
+    ports = range(int(first), int(last) + 1)
+    shuffled = random.sample(ports, len(ports))  # so that two at once seldom choose the same
+    return (port for port in shuffled if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def environment_bin(name: str) -> Path:

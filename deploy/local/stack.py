@@ -118,13 +118,15 @@ async def start_services(
     )
 
 
-async def start_triton(supervisor: Supervisor, layout: Layout, models: Models = BUNDLED) -> None:
+async def start_triton(
+    supervisor: Supervisor, layout: Layout, overrides: Mapping[str, str], models: Models = BUNDLED
+) -> None:
     """Starts Triton, which needs none of the others and takes longest.
 
     Where its wheel does not run, inference hosts the same engine itself.
     """
     if triton.supported():
-        await supervisor.start([triton.part(layout, models.folder, models.default)])
+        await supervisor.start([triton.part(layout, models.folder, models.default, overrides)])
 
 
 async def start(supervisor: Supervisor, layout: Layout) -> None:
@@ -135,6 +137,6 @@ async def start(supervisor: Supervisor, layout: Layout) -> None:
     # The port that was asked for may have been taken: the layout knows the one in use.
     given.pop("ATELIER_HTTP_PORT", None)
     async with asyncio.TaskGroup() as starting:
-        starting.create_task(start_triton(supervisor, layout, models))
+        starting.create_task(start_triton(supervisor, layout, given, models))
         await start_stores(supervisor, layout)
         starting.create_task(start_services(supervisor, layout, given, models))

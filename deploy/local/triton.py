@@ -7,6 +7,7 @@ import shutil
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from deploy.local import probes
 from deploy.local.layout import ROOT, Layout, environment_bin
@@ -27,13 +28,19 @@ _ENGINE_ENVIRONMENT = {
 }
 
 
-def part(layout: Layout, models: Path = MODELS, default_model: str = DEFAULT_MODEL) -> Part:
+def part(
+    layout: Layout,
+    models: Path = MODELS,
+    default_model: str = DEFAULT_MODEL,
+    overrides: Mapping[str, str] = MappingProxyType({}),
+) -> Part:
     """Describes Triton with our model repository; ready when its models are loaded and warm.
 
     Args:
         layout: Where everything is.
         models: Folder with one folder per model.
         default_model: The model of requests that name none.
+        overrides: Settings that differ from the installation's own.
     """
     backends = _backends(layout)
     site, region = _site_packages(), f"{layout.run.name}-"
@@ -60,7 +67,7 @@ def part(layout: Layout, models: Path = MODELS, default_model: str = DEFAULT_MOD
             f"--metrics-port={ports['triton_metrics']}",
             f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
         ],
-        environment=_environment(site, models, default_model),
+        environment=_environment(site, models, default_model) | dict(overrides),
         probe=probes.http(f"http://{layout.address('triton_http')}/v2/models/generate/ready"),
         ready_seconds=LOAD_SECONDS_MAX,
     )

@@ -17,6 +17,7 @@ from inference.api.port import Unreachable
 from inference.engine.errors import Canceled, EngineError
 from inference.engine.request import ImageRequest, Picture, Progress
 from inference.triton import wire
+from kit import telemetry
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ class Triton:
 async def _once(request: bytes) -> AsyncIterator[dict[str, Any]]:
     given = InferInput(wire.REQUEST, [1], "BYTES")
     given.set_data_from_numpy(np.array([request], np.object_))
-    yield {"model_name": wire.MODEL, "inputs": [given]}
+    yield {"model_name": wire.MODEL, "inputs": [given], "parameters": telemetry.carrier()}
 
 
 def _event(result: Any) -> Progress | Picture:

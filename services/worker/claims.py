@@ -142,22 +142,19 @@ class Claims:
             held.attending.cancel()  # it may be reporting: that too has no effect any more
 
     async def _attend(self, held: Held) -> None:
-        try:
-            with telemetry.span("worker/item") as span:
-                span.set_attributes(held.labels)
+        with telemetry.labelled(held.labels), telemetry.span("worker/item", carrier=held.trace):
+            try:
                 held.work = asyncio.create_task(self._work(held))
                 if held.fate is not Fate.NONE:  # ended before it began
                     held.work.cancel()
                 await asyncio.wait([held.work])
                 await self._report_end(held, held.work)
-        except LeaseLost:
-            log.warning("the lease was lost", extra=held.labels)
-        except grpc.aio.AioRpcError as error:
-            log.warning(
-                "the end was not reported", extra={**held.labels, "error": error.code().name}
-            )
-        except Exception:
-            log.exception("attending an item failed", extra=held.labels)
+            except LeaseLost:
+                log.warning("the lease was lost")
+            except grpc.aio.AioRpcError as error:
+                log.warning("the end was not reported", extra={"error": error.code().name})
+            except Exception:
+                log.exception("attending an item failed")
 
     async def _work(self, held: Held) -> pb.Delivery:
         async def send(update: Update) -> None:
@@ -188,7 +185,7 @@ class Claims:
         elif error := work.exception():
             if isinstance(error, LeaseLost):
                 raise error
-            request.failed.CopyFrom(classify(error, held.labels).as_proto())
+            request.failed.CopyFrom(classify(error).as_proto())
         else:
             request.delivered.CopyFrom(work.result())
         outcome = str(request.WhichOneof("outcome"))
@@ -197,9 +194,7 @@ class Claims:
         crash_point("finish.unreported")
         await self._queue.finish_item(request)
         crash_point("finish.reported")
-        log.info(
-            "item ended", extra={**held.labels, "outcome": outcome, "code": request.failed.code}
-        )
+        log.info("item ended", extra={"outcome": outcome, "code": request.failed.code})
 
     async def heartbeat_forever(self) -> None:
         """Renews all leases until cancelled."""

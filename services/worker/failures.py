@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -80,13 +79,8 @@ class Failed:
         )
 
 
-def classify(error: BaseException, labels: Mapping[str, object] | None = None) -> Failed:
-    """Says of any error how the queue is to treat it; an unexpected one is logged.
-
-    Args:
-        error: What ended the work.
-        labels: What its log line carries.
-    """
+def classify(error: BaseException) -> Failed:
+    """Says of any error how the queue is to treat it; an unexpected one is logged."""
     if isinstance(error, InvalidGraph):
         return _of("INVALID_GRAPH", str(error))
     if isinstance(error, DomainError):
@@ -95,9 +89,9 @@ def classify(error: BaseException, labels: Mapping[str, object] | None = None) -
         refusal = decode(error)
         return _of(refusal.failure.reason, refusal.message)
     if _is_storage(error):
-        log.warning("storage failed", extra={**(labels or {}), "error": repr(error)})
+        log.warning("storage failed", extra={"error": repr(error)})
         return _of("UNAVAILABLE", "The storage cannot be reached at present.")
-    log.error("unexpected failure of a step", exc_info=error, extra=labels)
+    log.error("unexpected failure of a step", exc_info=error)
     return _of("INTERNAL", failures()["INTERNAL"].title)
 
 

@@ -42,6 +42,11 @@ class Held:
         return pb.Lease(item_id=self.item.item_id, token=self.item.token)
 
     @property
+    def trace(self) -> dict[str, str]:
+        """The W3C trace context of the request that submitted the job."""
+        return {"traceparent": self.item.traceparent}
+
+    @property
     def labels(self) -> dict[str, str | int]:
         """What every log line and span of the item carries."""
         item = self.item

@@ -36,7 +36,7 @@ async def started(data: Path) -> AsyncIterator[Ground]:
     settings = TEST_SETTINGS | {"ATELIER_CRASH_ORDERS": str(orders(places))}
     async with Supervisor(places.logs, healthy_after_seconds=HEALTHY_AFTER_SECONDS) as supervisor:
         async with asyncio.TaskGroup() as starting:
-            starting.create_task(stack.start_triton(supervisor, places))
+            starting.create_task(stack.start_triton(supervisor, places, settings))
             await stack.start_stores(supervisor, places)
             starting.create_task(stack.start_services(supervisor, places, settings))
         yield Ground(places, supervisor)

@@ -144,4 +144,5 @@ def _claimed(row: Row) -> pb.ClaimedItem:
         category=row["category"],
         template_id=row["template_id"],
         pool=row["pool"],
+        traceparent=row["traceparent"],
     )

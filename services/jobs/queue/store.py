@@ -16,7 +16,7 @@ _CLAIM = """
 """
 _CLAIMED = """
     SELECT item.*, job.graph::text AS graph_json, job.inputs::text AS inputs_json, job.seed,
-           job.template_id
+           job.template_id, job.traceparent
     FROM item JOIN job ON job.id = item.job_id
     WHERE item.id = ANY(:ids) ORDER BY array_position(CAST(:ids AS uuid[]), item.id)
 """

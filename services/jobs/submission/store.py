@@ -5,16 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
+from kit import telemetry
 from kit.database import ReadSession, Row, Session
 from kit.paging import Page, PageRequest
 from services.jobs.submission.domain import NewJob
 
 _INSERT_JOB = """
     INSERT INTO job (id, user_id, payer_id, project_id, batch_id, state, template_id,
-                     template_version, category, inputs, graph, seed, idempotency_key, driven_until)
+                     template_version, category, inputs, graph, seed, idempotency_key, traceparent,
+                     driven_until)
     VALUES (:id, :user_id, :payer_id, :project_id, :batch_id, 'created', :template_id,
             :template_version, :category, CAST(:inputs AS jsonb), CAST(:graph AS jsonb), :seed,
-            :idempotency_key, app_now() + make_interval(secs => :drive_seconds))
+            :idempotency_key, :traceparent, app_now() + make_interval(secs => :drive_seconds))
 """
 _INSERT_ITEM = """
     INSERT INTO item (id, job_id, user_id, work_id, position, work_type, variation, state, credits,
@@ -93,6 +95,7 @@ async def insert(session: Session, job: NewJob, drive_seconds: float) -> None:
         graph=job.graph_json,
         seed=job.seed,
         idempotency_key=job.idempotency_key,
+        traceparent=telemetry.carrier().get("traceparent", ""),
         drive_seconds=drive_seconds,
     )
     rows = [

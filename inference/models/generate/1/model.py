@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import os
 import threading
 from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as triton
+from opentelemetry.trace import Span, SpanKind
 
 from inference.engine.engine import WAITING_MAX, Engine
 from inference.engine.errors import Canceled, EngineError, InvalidRequest, ModelFailed
@@ -16,6 +17,7 @@ from inference.engine.model import default_device
 from inference.engine.registry import Registry
 from inference.engine.request import Picture, Progress
 from inference.triton import wire
+from kit import telemetry
 
 JOIN_SECONDS = 5.0
 NOTHING = np.zeros((0, 0, 3), np.uint8)
@@ -26,7 +28,11 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:  # noqa: ARG002  # Triton's signature
         """Loads and warms every model, then begins to sample."""
-        logging.basicConfig(level=os.environ.get("ATELIER_LOG_LEVEL", "INFO"))
+        telemetry.configure(
+            "triton",
+            os.environ.get("ATELIER_LOG_LEVEL", "INFO"),
+            os.environ.get("ATELIER_OTLP_ENDPOINT", ""),
+        )
         registry = Registry.load(
             Path(os.environ["ATELIER_MODELS_DIR"]),
             os.environ["ATELIER_DEFAULT_MODEL"],
@@ -39,7 +45,7 @@ class TritonPythonModel:
     def execute(self, requests: list) -> None:
         """Puts requests in line and returns at once, so that Triton stays responsive."""
         for request in requests:
-            responses = _Responses(request.get_response_sender())
+            responses = _Responses(request.get_response_sender(), _span(request))
             raw = triton.get_input_tensor_by_name(request, wire.REQUEST).as_numpy().reshape(-1)[0]
             try:
                 if raw == wire.PING:
@@ -67,11 +73,20 @@ def _decode(raw: bytes):
         raise InvalidRequest(f"not a request: {error}") from error
 
 
+def _span(request) -> Span:
+    """A span from here to the answer, in the trace of whoever asked."""
+    carrier = json.loads(request.parameters() or "{}")
+    span = telemetry.begin(wire.MODEL, SpanKind.SERVER, carrier)
+    span.set_attribute(telemetry.CALLER, "inference")
+    return span
+
+
 class _Responses:
     """Sends what becomes of a row to whoever asked for it."""
 
-    def __init__(self, sender) -> None:
+    def __init__(self, sender, span: Span) -> None:
         self._sender = sender
+        self._span = span
 
     def cancelled(self) -> bool:
         return self._sender.is_cancelled()
@@ -84,10 +99,15 @@ class _Responses:
         self._sender.send(response, flags=triton.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def finished(self, picture: Picture) -> None:
+        said = {"model": picture.model, "steps": picture.steps, "seconds": picture.seconds}
+        self._span.set_attributes(said)
+        self._span.end()
         response = _response(wire.encode_result(picture), picture.pixels)
         self._sender.send(response, flags=triton.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def failed(self, error: EngineError) -> None:
+        self._span.set_attribute("reason", error.reason)
+        self._span.end()
         code = triton.TritonError.INTERNAL
         if isinstance(error, Canceled):
             code = triton.TritonError.CANCELLED
