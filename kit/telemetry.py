@@ -53,6 +53,7 @@ def configure(service: str, log_level: str, otlp_endpoint: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter(service))
     logging.basicConfig(level=log_level, handlers=[handler], force=True)
+    _spare_unused()
     # Without a collector spans only carry ids, for logs and for whoever is called: those are cheap.
     provider = TracerProvider(
         resource=Resource.create({"service.name": service}),
@@ -62,6 +63,15 @@ def configure(service: str, log_level: str, otlp_endpoint: str) -> None:
         exporter = OTLPSpanExporter(endpoint=otlp_endpoint, insecure=True)
         provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
+
+
+def _spare_unused() -> None:
+    """Has records not gather what our lines do not show: a third of a line's cost.
+
+    As Python's logging HOWTO advises under "Optimization".
+    """
+    logging._srcfile = None  # noqa: SLF001
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 @contextmanager

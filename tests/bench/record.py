@@ -87,16 +87,21 @@ async def measured(
         run: Does them, waiting for the last.
         pids: Processes whose CPU time counts, with their descendants, beside our own.
     """
-    started, used = time.monotonic(), _cpu_seconds(pids)
+    started, used = time.monotonic(), _own_seconds() + cpu_seconds(pids)
     await run()
     spent = time.monotonic() - started
-    return Measured(operations / spent, (_cpu_seconds(pids) - used) / operations * 1e6)
+    cpu_us = (_own_seconds() + cpu_seconds(pids) - used) / operations * 1e6
+    return Measured(operations / spent, cpu_us)
 
 
-def _cpu_seconds(pids: Sequence[int]) -> float:
+def _own_seconds() -> float:
     own = os.times()
-    ticks = sum(_ticks(pid) for pid in _with_descendants(pids))
-    return own.user + own.system + own.children_user + own.children_system + ticks * _TICK_SECONDS
+    return own.user + own.system + own.children_user + own.children_system
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """CPU time that processes and their descendants have used."""
+    return sum(_ticks(pid) for pid in _with_descendants(pids)) * _TICK_SECONDS
 
 
 def _ticks(pid: int) -> int:

@@ -17,14 +17,13 @@ import httpx
 from deploy.local import layout, stack
 from deploy.local.layout import Layout
 from deploy.local.supervisor import Supervisor
-from tests.bench.record import Record
+from tests.bench.record import Record, cpu_seconds
 from tests.studio import Studio
 
 STREAMS = int(os.environ.get("BENCH_STREAMS", "2000"))
 IDLE_SECONDS = float(os.environ.get("BENCH_SECONDS", "20"))
 AT_ONCE = 50
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 _PARTS = ("gateway", "jobs")
 
 
@@ -58,11 +57,11 @@ async def _measured(supervisor: Supervisor, places: Layout) -> list[Record]:
     head = f"GET /v1/events HTTP/1.1\r\nhost: bench\r\nauthorization: {token}\r\n\r\n"
     writers = await _open(places.ports["gateway"], head.encode())
     after = {part: _resident_bytes(supervisor.pid(part)) for part in _PARTS}
-    used = {part: _cpu_seconds(supervisor.pid(part)) for part in _PARTS}
+    used = {part: cpu_seconds([supervisor.pid(part)]) for part in _PARTS}
     await asyncio.sleep(IDLE_SECONDS)
     records = []
     for part in _PARTS:
-        spent = _cpu_seconds(supervisor.pid(part)) - used[part]
+        spent = cpu_seconds([supervisor.pid(part)]) - used[part]
         kilobytes = (after[part] - before[part]) / STREAMS / 1024
         name = f"streams: {STREAMS} idle, {part}"
         records += [
@@ -94,13 +93,6 @@ def _resident_bytes(pid: int) -> int:
     return sum(
         int(Path(f"/proc/{each}/statm").read_text().split()[1]) * _PAGE_BYTES for each in _all(pid)
     )
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = [
-        Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split() for each in _all(pid)
-    ]
-    return sum(int(tick) for each in fields for tick in each[11:13]) * _TICK_SECONDS
 
 
 def _all(pid: int) -> list[int]:
