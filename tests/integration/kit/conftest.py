@@ -3,50 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-import services.works
-from deploy.local import layout, postgres, stores
+from deploy.local import layout, stores
 from deploy.local.supervisor import Supervisor
 from kit.bus import Bus
 from kit.database import Database
-from kit.database.migrations import migrate
-from kit.testing.databases import copy
 from tests.conftest import Installation
-
-TEMPLATE, NAME = "floor_template", "floor"
-
-
-@dataclass(frozen=True)
-class Urls:
-    """Addresses of the test's database."""
-
-    serving: str
-    owner: str
+from tests.databases import Template, Urls, template
 
 
 @pytest.fixture(scope="session")
-async def floor_template(postgres_server: Installation) -> Installation:
-    """A database with the floor and the schema of works."""
-    places = postgres_server.layout
-    await postgres.bootstrap(places, TEMPLATE)
-    owner = places.database_url("works_owner").replace("/atelier?", f"/{TEMPLATE}?")
-    await migrate(owner, "works", Path(services.works.__file__).parent / "migrations")
-    return postgres_server
+async def floor(postgres_server: Installation) -> Template:
+    """The floor, below the schema of works."""
+    return await template(postgres_server.layout, "works")
 
 
 @pytest.fixture
-async def urls(floor_template: Installation) -> Urls:
-    places = floor_template.layout
-    await copy(postgres.admin_url(places, "postgres"), TEMPLATE, NAME)
-
-    def url(role: str) -> str:
-        return places.database_url(role).replace("/atelier?", f"/{NAME}?")
-
-    return Urls(url("works"), url("works_owner"))
+async def urls(floor: Template) -> Urls:
+    return await floor.fresh()
 
 
 @pytest.fixture

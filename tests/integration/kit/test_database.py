@@ -19,7 +19,7 @@ from kit.identity import Identity, Kind, system
 from kit.testing.databases import move_clock
 from services.works.projects import service, store
 from services.works.projects.domain import NewProject
-from tests.integration.kit.conftest import Urls
+from tests.databases import Urls
 
 HOUSE = system("works")
 PROJECT = NewProject("카페", "", "", "ko")
