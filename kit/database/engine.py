@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from typing import Concatenate, NoReturn, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -26,6 +27,7 @@ POOL_SECONDS = 10.0
 _RETRYABLE = {"40001", "40P01", "55P03"}
 # Connections failed (class 08), the server stops or starts (57P01 to 57P03), none is left (53300).
 _AWAY = re.compile("08...|57P0[123]|53300")
+_READ_ONLY = {"transaction_read_only": "on"}
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,7 +50,6 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_SECONDS,
-            pool_pre_ping=True,
             connect_args={
                 "timeout": 10,
                 "command_timeout": STATEMENT_SECONDS_MAX,
@@ -65,8 +66,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self, identity: Identity) -> AsyncIterator[Session]:
         """Opens a transaction that commits when the block ends and rolls back when it raises."""
-        async with self._engine.begin() as connection:
-            await self._assume(connection, identity)
+        async with self._begin(self._assumed(identity)) as connection:
             session = Session(connection)
             yield session
         if session.has_published:
@@ -113,21 +113,47 @@ class Database:
             Unavailable: The database cannot be reached.
         """
         try:
-            async with self._engine.begin() as connection:
-                await connection.execute(text("SET TRANSACTION READ ONLY"))
-                await self._assume(connection, identity)
+            async with self._begin(_READ_ONLY | self._assumed(identity)) as connection:
                 return await query(ReadSession(connection), *args, **kwargs)
         except (DBAPIError, OSError, NoConnectionFree) as error:
             _refuse(error)
 
-    async def _assume(self, connection: AsyncConnection, identity: Identity) -> None:
+    def _assumed(self, identity: Identity) -> dict[str, str]:
         if identity.kind is Kind.SERVICE:
-            await connection.execute(text(f"SET LOCAL ROLE {self.role}_system"))
-            return
-        user = str(identity.user_id or "")
-        await connection.execute(
-            text("SELECT set_config('app.user_id', :user, true)"), {"user": user}
-        )
+            return {"role": f"{self.role}_system"}
+        return {"app.user_id": str(identity.user_id or "")}
+
+    @asynccontextmanager
+    async def _begin(self, settings: Mapping[str, str]) -> AsyncIterator[AsyncConnection]:
+        """Opens a transaction with settings of its own."""
+        async with AsyncExitStack() as opened:
+            try:
+                connection = await self._start(opened, settings)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                # Of a server that has gone: the pool has forgotten it and all that are older. To
+                # ask every connection first whether it lives would cost each transaction a turn.
+                connection = await self._start(opened, settings)
+            yield connection
+
+    async def _start(self, opened: AsyncExitStack, settings: Mapping[str, str]) -> AsyncConnection:
+        async with AsyncExitStack() as starting:
+            connection = await starting.enter_async_context(self._engine.begin())
+            await connection.execute(_settings(tuple(settings)), _numbered(settings))
+            opened.push_async_exit(starting.pop_all())
+            return connection
+
+
+@cache
+def _settings(names: tuple[str, ...]) -> TextClause:
+    """Sets them for this transaction, all in one turn."""
+    each = (f"set_config('{name}', :value_{number}, true)" for number, name in enumerate(names))
+    return text("SELECT " + ", ".join(each))
+
+
+def _numbered(settings: Mapping[str, str]) -> dict[str, str]:
+    return {f"value_{number}": value for number, value in enumerate(settings.values())}
 
 
 def _sqlstate(error: DBAPIError) -> str:

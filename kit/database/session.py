@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import orjson
 from atelier import options_pb2
 from google.protobuf.message import Message
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit import telemetry
@@ -35,22 +36,22 @@ class ReadSession:
 
     async def all(self, sql: str, **parameters: Any) -> Sequence[Row]:
         """Returns every row; the statement carries its own limit."""
-        result = await self._connection.execute(text(sql), parameters)
+        result = await self._connection.execute(_statement(sql), parameters)
         return result.mappings().all()
 
     async def first(self, sql: str, **parameters: Any) -> Row | None:
         """Returns the first row, or None."""
-        result = await self._connection.execute(text(sql), parameters)
+        result = await self._connection.execute(_statement(sql), parameters)
         return result.mappings().first()
 
     async def one(self, sql: str, **parameters: Any) -> Row:
         """Returns the only row."""
-        result = await self._connection.execute(text(sql), parameters)
+        result = await self._connection.execute(_statement(sql), parameters)
         return result.mappings().one()
 
     async def scalar(self, sql: str, **parameters: Any) -> Any:
         """Returns the first column of the first row, or None."""
-        return (await self._connection.execute(text(sql), parameters)).scalar()
+        return (await self._connection.execute(_statement(sql), parameters)).scalar()
 
     async def now(self) -> dt.datetime:
         """Returns the time by the one clock."""
@@ -67,12 +68,12 @@ class Session(ReadSession):
 
     async def execute(self, sql: str, **parameters: Any) -> int:
         """Runs a statement and returns how many rows it changed."""
-        return (await self._connection.execute(text(sql), parameters)).rowcount
+        return (await self._connection.execute(_statement(sql), parameters)).rowcount
 
     async def execute_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Runs a statement once per row of parameters; nothing for no rows."""
         if rows:
-            await self._connection.execute(text(sql), [dict(row) for row in rows])
+            await self._connection.execute(_statement(sql), [dict(row) for row in rows])
 
     async def publish(self, event: Message) -> None:
         """Writes an event to the outbox; it leaves when the transaction has committed.
@@ -89,6 +90,12 @@ class Session(ReadSession):
             headers=orjson.dumps(telemetry.carrier()).decode(),
         )
         self.has_published = True
+
+
+@cache
+def _statement(sql: str) -> TextClause:
+    """Parses a statement once; ours are constants."""
+    return text(sql)
 
 
 def subject_of(event: type[Message]) -> str:

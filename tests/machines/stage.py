@@ -90,9 +90,6 @@ class Stage:
         self.owner = await asyncpg.connect(self.ground.accounts_owner)
         self.accounts = Database(self.ground.accounts, 8)
         self.jobs = Database(self.ground.jobs, 8)
-        for database in (self.accounts, self.jobs):
-            # Saves three round trips a step; nobody takes this server away.
-            database._engine.pool._pre_ping = False
         self.cuts = [Cut(self.accounts), Cut(self.jobs)]
         self._resets = 0
         self._admin_is_free = asyncio.Lock()

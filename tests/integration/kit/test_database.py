@@ -148,6 +148,23 @@ async def test_a_server_that_ends_our_connection_is_away_and_then_back(database:
     assert await database.read(HOUSE, ReadSession.now)
 
 
+async def test_connections_of_a_server_that_has_gone_are_not_used(
+    database: Database, urls: Urls
+) -> None:
+    async def five() -> None:
+        await asyncio.gather(*(database.read(HOUSE, ReadSession.now) for _ in range(5)))
+
+    await five()
+    admin = await asyncpg.connect(urls.admin)
+    try:
+        ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = $1"
+        assert await admin.fetchval(ended, "works") >= 5
+    finally:
+        await admin.close()
+    await five()
+    assert await database.write(member(), ReadSession.now)
+
+
 async def test_who_gets_no_connection_in_time_is_told_to_come_back(
     urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
