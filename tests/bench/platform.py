@@ -1,7 +1,8 @@
 """What the platform adds to a job: a template of one node that does nothing, 32 free slots.
 
 ``python -m tests.bench platform``. Submitted over HTTP at 1 and at 50 a second; seen on the user's
-live stream. Beside it the CPU time of every process, stores too, per job.
+live stream. Beside it the CPU time of every process, stores too, per job. Then pictures, by an
+engine whose step takes 100 ms: all CPU time of a picture that is not the model's.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import quantiles
+from typing import Any
 
 import httpx
 
@@ -32,14 +34,18 @@ from tests.studio import Member, Studio, eventually
 SLOTS = 32
 SECONDS = float(os.environ.get("BENCH_SECONDS", "20"))
 RATES = (1, 50)
-SUBMISSION = {"template_id": "noop", "inputs": {"text": "nothing"}}
+NOTHING = {"template_id": "noop", "inputs": {"text": "nothing"}}
+PICTURE = {"template_id": "general-picture", "inputs": {"text": "a strawberry latte"}}
+PICTURES_A_SECOND = 2
 _SETTINGS = {
     "ATELIER_SLOTS": str(SLOTS),
-    "ATELIER_POOLS": "cpu,text",
     "ATELIER_RATE_MEMBER": "off",
     "ATELIER_WELCOME_CREDITS": "1000000",
 }
-_PARTS = ("postgres", "nats", "s3", *SERVICES, "worker", "gateway")
+_PARTS = ("postgres", "nats", "s3", *SERVICES, "inference", "worker", "gateway")
+
+
+Json = dict[str, Any]
 
 
 @dataclass
@@ -61,10 +67,11 @@ async def bench() -> list[Record]:
             url = places.gateway_url
             async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
                 member = await Studio(http).sign_up()
-                await _measured(supervisor, member, RATES[0])  # warms up
-                return [
-                    record for rate in RATES for record in await _measured(supervisor, member, rate)
-                ]
+                await _measured(supervisor, member, NOTHING, RATES[0])  # warms up
+                records = []
+                for rate in RATES:
+                    records += await _measured(supervisor, member, NOTHING, rate)
+                return records + await _measured(supervisor, member, PICTURE, PICTURES_A_SECOND)
     finally:
         shutil.rmtree(data)
         shutil.rmtree(places.run, ignore_errors=True)
@@ -75,7 +82,10 @@ async def _start(supervisor: Supervisor, places: Layout) -> None:
     settings = _SETTINGS | {"ATELIER_CATALOGUE_DIR": str(_catalogue(places.data / "catalogue"))}
     parts = [stack.service_part(places, name, settings) for name in SERVICES]
     parts += [stack.worker_part(places, settings), stack.gateway_part(places, settings)]
-    await supervisor.start([_with_noop(part) for part in parts])
+    inference = stack.inference_part(places, settings, stack.BUNDLED)
+    python = inference.command[0]
+    paced = replace(inference, command=[python, "-m", "tests.bench._paced"])
+    await supervisor.start([paced, *(_with_noop(part) for part in parts)])
 
 
 def _with_noop(part: Part) -> Part:
@@ -92,16 +102,18 @@ def _catalogue(folder: Path) -> Path:
     return folder
 
 
-async def _measured(supervisor: Supervisor, member: Member, rate: int) -> list[Record]:
+async def _measured(
+    supervisor: Supervisor, member: Member, submission: Json, rate: int
+) -> list[Record]:
     pids = {part: supervisor.pid(part) for part in _PARTS}
     jobs = max(10, int(SECONDS * rate))
     async with _watched(member) as seen:
         used, began = _cpu_us(pids), time.monotonic()
-        await _submit(member, seen, jobs, rate)
+        await _submit(member, seen, submission, jobs, rate)
         await eventually(lambda: _all_finished(seen, jobs), 300)
         spent = time.monotonic() - began
         shares = {part: (now - used[part]) / jobs for part, now in _cpu_us(pids).items()}
-    name = f"platform: {rate} jobs a second"
+    name = f"platform: {submission['template_id']}, {rate} a second"
     records = [Record(f"{name}, done", jobs / spent, "op/s", cpu_us_per_op=sum(shares.values()))]
     records += [Record(f"{name}, CPU of {part}", us, "us") for part, us in shares.items()]
     for what, at in (("running", seen.started), ("done", seen.finished)):
@@ -120,15 +132,15 @@ async def _all_finished(seen: Seen, jobs: int) -> bool:
     return len(seen.submitted) == jobs and seen.submitted.keys() <= seen.finished.keys()
 
 
-async def _submit(member: Member, seen: Seen, jobs: int, rate: int) -> None:
+async def _submit(member: Member, seen: Seen, submission: Json, jobs: int, rate: int) -> None:
     """Submits at a steady rate, whatever becomes of those before; who is refused comes back."""
 
     async def one() -> None:
         began, key = time.monotonic(), str(uuid.uuid4())
-        reply = await member.submit(key, **SUBMISSION)
+        reply = await member.submit(key, **submission)
         while reply.status_code == 429:
             await asyncio.sleep(float(reply.headers["retry-after"]))
-            reply = await member.submit(key, **SUBMISSION)
+            reply = await member.submit(key, **submission)
         if reply.status_code != 202:
             raise RuntimeError(reply.text)
         seen.submitted[reply.json()["id"]] = began
