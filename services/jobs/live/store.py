@@ -6,6 +6,7 @@ until its transaction ends, so that places in a feed become visible in their ord
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ _NEXT = """
         ON CONFLICT (user_id) DO UPDATE SET sequence = feed.sequence + 1
         RETURNING sequence
     )
-    SELECT changed.sequence, changed.user_id, changed.batch_id, placed.sequence AS feed_sequence
+    SELECT changed.sequence, changed.user_id, changed.batch_id, placed.sequence AS feed_sequence,
+           app_now() AS at
     FROM changed, placed
 """
 _APPEND = """
@@ -68,6 +70,7 @@ class Place:
         user_id: The job's owner.
         feed_sequence: In the owner's feed, from 1.
         batch_id: The batch of the job.
+        at: The time by the one clock.
     """
 
     job_id: uuid.UUID
@@ -75,6 +78,7 @@ class Place:
     user_id: uuid.UUID
     feed_sequence: int
     batch_id: uuid.UUID
+    at: dt.datetime
 
 
 async def next_place(session: Session, job_id: uuid.UUID) -> Place:

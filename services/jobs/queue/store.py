@@ -29,7 +29,10 @@ _HEARTBEAT = """
 _LEASED = """
     SELECT * FROM item WHERE id = :id AND token = :token AND state = 'running' FOR UPDATE
 """
-_JOB_OF = "SELECT job_id FROM item WHERE id = :id"
+# The job first, as everybody does who changes one of its items.
+_LOCK_JOB_OF = """
+    SELECT * FROM job WHERE id = (SELECT job_id FROM item WHERE id = :item_id) FOR UPDATE
+"""
 _ITEM = "SELECT * FROM item WHERE id = :id"
 _PROGRESS = "UPDATE item SET progress = :progress, step = :step WHERE id = :id"
 _END = """
@@ -45,7 +48,6 @@ _REQUEUE = """
     WHERE id = :id
 """
 _REQUEST_CANCEL = "UPDATE item SET cancel_requested = true WHERE id = ANY(:ids)"
-# The job first, as everybody does who changes one of its items.
 _LOCK_EXPIRED = """
     SELECT job.id AS job_id, item.id, item.token FROM item JOIN job ON job.id = item.job_id
     WHERE item.state = 'running' AND item.lease_until < app_now()
@@ -114,10 +116,9 @@ async def heartbeat(
     )
 
 
-async def job_of(session: ReadSession, item_id: uuid.UUID) -> uuid.UUID | None:
-    """Returns the job of an item."""
-    found: uuid.UUID | None = await session.scalar(_JOB_OF, id=item_id)
-    return found
+async def lock_job_of(session: Session, item_id: uuid.UUID) -> Row | None:
+    """Locks the job of an item."""
+    return await session.first(_LOCK_JOB_OF, item_id=item_id)
 
 
 async def item(session: ReadSession, item_id: uuid.UUID) -> Row | None:
