@@ -12,6 +12,7 @@ import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import grpc
 from atelier.accounts.v1 import credits_pb2, credits_pb2_grpc
@@ -110,8 +111,9 @@ class Driver:
         )
         if before is not None:
             return before
+        intent = await self._intent(job.id)
         try:
-            held = await self._hold(job.id)
+            held = await self._hold(intent)
         except grpc.aio.AioRpcError as error:
             if error.code() in _UNKNOWN:
                 return await self._later(job)
@@ -119,7 +121,7 @@ class Driver:
             await self._database.write(self._house, service.refuse, job.id, key)
             raise
         try:
-            return await self._drive_held(job.id, held)
+            return await self._drive_held(intent, held)
         except grpc.aio.AioRpcError:
             # Credits are held: without the job nobody would release them.
             return await self._later(job)
@@ -134,15 +136,20 @@ class Driver:
         Raises:
             grpc.aio.AioRpcError: A neighbour refused or could not be reached.
         """
-        return await self._drive_held(job_id, await self._hold(job_id))
+        intent = await self._intent(job_id)
+        return await self._drive_held(intent, await self._hold(intent))
+
+    async def _intent(self, job_id: uuid.UUID) -> _Intent:
+        crash_point("submit.intent_written")
+        return await self._database.read(self._house, _intent, job_id)
 
     async def _drive_held(
-        self, job_id: uuid.UUID, held: Mapping[uuid.UUID, Mapping[str, int]]
+        self, intent: _Intent, held: Mapping[uuid.UUID, Mapping[str, int]]
     ) -> service.Seen:
         crash_point("submit.held")
-        await self._create_works(job_id)
+        await self._create_works(intent)
         crash_point("submit.works_created")
-        seen = await self._database.write(self._house, service.enqueue, job_id, held)
+        seen = await self._database.write(self._house, service.enqueue, intent.job["id"], held)
         crash_point("submit.queued")
         for pool in {item["pool"] for item in seen.items}:
             await self._bus.ring(f"jobs.wake.{pool}")
@@ -164,9 +171,8 @@ class Driver:
             code = refusal.failure.code
             await self._database.write(self._house, service.give_up, job_id, code, refusal.message)
 
-    async def _hold(self, job_id: uuid.UUID) -> dict[uuid.UUID, dict[str, int]]:
-        crash_point("submit.intent_written")
-        job, items = await self._database.read(self._house, _job_and_items, job_id)
+    async def _hold(self, intent: _Intent) -> dict[uuid.UUID, dict[str, int]]:
+        job, items = intent
         lines = [
             credits_pb2.HoldLine(
                 item_id=str(item["id"]), work_id=str(item["work_id"]), amount=item["credits"]
@@ -176,19 +182,19 @@ class Driver:
         reply = await self._neighbours.accounts.call(
             self._credits.HoldCredits,
             credits_pb2.HoldCreditsRequest(
-                job_id=str(job_id), payer_id=str(job["payer_id"]), lines=lines
+                job_id=str(job["id"]), payer_id=str(job["payer_id"]), lines=lines
             ),
             timeout_seconds=HOLD_SECONDS,
             waits=False,
         )
         return {uuid.UUID(hold.item_id): _by_pool(hold.by_pool) for hold in reply.holds}
 
-    async def _create_works(self, job_id: uuid.UUID) -> None:
-        job, items = await self._database.read(self._house, _job_and_items, job_id)
+    async def _create_works(self, intent: _Intent) -> None:
+        job, items = intent
         await self._neighbours.works.call(
             self._works.CreateWorks,
             works_pb2.CreateWorksRequest(
-                job_id=str(job_id),
+                job_id=str(job["id"]),
                 batch_id=str(job["batch_id"]),
                 project_id=str(job["project_id"]),
                 user_id=str(job["user_id"]),
@@ -209,11 +215,18 @@ class Driver:
         )
 
 
-async def _job_and_items(session: ReadSession, job_id: uuid.UUID) -> tuple[Row, Sequence[Row]]:
+class _Intent(NamedTuple):
+    """A submission as it was written; it does not change any more."""
+
+    job: Row
+    items: Sequence[Row]
+
+
+async def _intent(session: ReadSession, job_id: uuid.UUID) -> _Intent:
     job = await store.job_by_id(session, job_id)
     if job is None:
         raise LookupError(f"job {job_id} was taken back")
-    return job, await store.items(session, [job_id])
+    return _Intent(job, await store.items(session, [job_id]))
 
 
 def _by_pool(amounts: Sequence[credits_pb2.PoolAmount]) -> dict[str, int]:
