@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from inference.training.gates import Gate
 from inference.training.generator.evaluation import plain_prompt
 from inference.training.generator.sampling import sample
-from inference.training.segmenter.evaluation import iou
+from inference.training.segmenter.measuring import iou
 from inference.training.segmenter.processor import Segmenter
 from inference.training.world.layouts import Layout, Placed, held_out_pairs
 from inference.training.world.scenes import render

@@ -13,6 +13,7 @@ from inference.training.stages import run_stages
 STAGES = {
     "data": ("scenes", "draw_data"),
     "dense": ("dense", "train_dense"),
+    "places": ("dense", "train_places"),
     "joint": ("joint", "train_joint"),
     "fine": ("joint", "train_fine"),
     "evaluate": ("evaluation", "evaluate"),

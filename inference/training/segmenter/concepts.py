@@ -106,6 +106,12 @@ def attributes_of(layout: Layout) -> Attributes:
     return table
 
 
+def most_of_a_kind(attributes: Attributes) -> int:
+    """How many objects of one class the scene shows at most."""
+    kinds = attributes[FIRST_OBJECT:, 0]
+    return int(np.bincount(kinds[kinds >= 0], minlength=1).max())
+
+
 def labels_named(concept: Concept, attributes: Attributes) -> list[int]:
     """The labels that a concept names in a scene; none: it is absent."""
     return [

@@ -1,11 +1,14 @@
-"""Stage `dense`: pixels and words learn the same classes, before anything is asked.
+"""Stages `dense` and `places`: what each cell shows and where that is, before anything is asked.
 
 At every level of the pyramid each cell says its class, colour and material; the same classifiers
 read the text features of phrases, and a dot product tells which cells a phrase names. Without this
 stage the right object is found no better than by chance in the same time (ml2 study, run S1).
+In `places` each cell says besides where its object is (`instances`).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,12 +20,14 @@ from inference.training.muon import set_learning_rate
 from inference.training.runs import Checkpoint, Progress, Run, learning_rate_share
 from inference.training.segmenter.batches import Batch, Batches, label_shares
 from inference.training.segmenter.concepts import attributes_of, classes
+from inference.training.segmenter.instances import CLEAR_SHARE, InstanceHeads, place_losses
 from inference.training.segmenter.model import (
     FUSION_WIDTH,
     TOKENS_MAX,
     Features,
     build_segmenter,
     look,
+    mark_places,
     prepare,
     read,
     use_fast_attention,
@@ -32,17 +37,30 @@ from inference.training.segmenter.prompts import draw_prompts
 from inference.training.segmenter.scenes import load_data
 from inference.training.tokens import train_tokenizer
 
-STAGE = "dense"
-SCENES, BATCH = 30_400, 16
-MUON_RATE, ADAM_RATE = 0.015, 1e-3
+BATCH = 16
 DECAY_FROM = 0.4
 GRADIENT_NORM_MAX = 2.0
 VOCABULARY = 1_400
 TOKENIZER_SCENES = 6_000
 OBJECT_WEIGHT = 4.0
-CLEAR_SHARE = 0.6  # a cell counts when one label fills at least this much of it
 SILENT_STRIDE = 4  # every fourth cell is enough to keep the other tokens quiet
 MATCH_WEIGHT, BEGIN_WEIGHT = 10.0, 0.3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One of the two stages: what it starts from, how long it is and how fast it learns."""
+
+    stage: str
+    before: str | None
+    seed: int
+    scenes: int
+    muon_rate: float
+    adam_rate: float
+
+
+DENSE = Plan("dense", None, seed=1, scenes=30_400, muon_rate=0.015, adam_rate=1e-3)
+PLACES = Plan("places", "dense", seed=4, scenes=14_400, muon_rate=0.01, adam_rate=8e-4)
 
 
 class DenseHeads(nn.Module):
@@ -71,51 +89,75 @@ class DenseHeads(nn.Module):
 
 
 def train_dense(run: Run) -> None:
-    """Trains backbone, pyramid and text encoder to `SCENES` scenes."""
-    folder, shelf = run.stage(STAGE), load_data(run)
-    tokenizer = load_tokenizer(run)
+    """Trains backbone, pyramid and text encoder."""
+    _train(run, DENSE)
+
+
+def train_places(run: Run) -> None:
+    """Trains on: cells learn where their objects are."""
+    _train(run, PLACES)
+
+
+def _train(run: Run, plan: Plan) -> None:
+    folder, tokenizer = run.stage(plan.stage), load_tokenizer(run)
     torch.manual_seed(run.seed)
     model, heads = build_segmenter(tokenizer), DenseHeads()
     prepare(model)
     use_fast_attention(model)
-    both = nn.ModuleList([model, heads]).to(run.device)
-    optimizers = make_optimizers(model, heads, MUON_RATE, ADAM_RATE)
+    instances = None if plan.before is None else InstanceHeads()
+    parts = nn.ModuleList([model, heads, *([instances] if instances else [])]).to(run.device)
+    optimizers = make_optimizers(model, parts[1:], plan.muon_rate, plan.adam_rate)
     checkpoint, seen = Checkpoint(folder), 0
     if state := checkpoint.load():
-        both.load_state_dict(state["both"])
+        parts.load_state_dict(state["both"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         seen = state["seen"]
-    batches, progress = Batches(shelf, tokenizer), Progress(STAGE, SCENES, seen)
-    while seen < SCENES:
-        batch = batches.draw(np.random.default_rng([run.seed, 1, seen]), BATCH).to(run.device)
-        share = learning_rate_share(seen / SCENES, 0.02, DECAY_FROM)
-        set_learning_rate(optimizers, share)
+    elif plan.before is not None:
+        begin_from(run, plan.before, parts[:2])
+        mark_places(model)
+    batches, progress = Batches(load_data(run), tokenizer), Progress(plan.stage, plan.scenes, seen)
+    while seen < plan.scenes:
+        rng = np.random.default_rng([run.seed, plan.seed, seen])
+        batch = batches.draw(rng, BATCH).to(run.device)
+        set_learning_rate(optimizers, learning_rate_share(seen / plan.scenes, 0.02, DECAY_FROM))
         with torch.autocast(run.device.type, torch.bfloat16):
             features = look(model, batch.pictures, fine=False)
             text = read(model, batch.ids, batch.attention)
         losses = dense_losses(heads, features, text, batch)
-        both.zero_grad(set_to_none=True)
+        if instances is not None:
+            losses |= place_losses(instances, features, batch)
+        parts.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(both.parameters(), GRADIENT_NORM_MAX)
+        torch.nn.utils.clip_grad_norm_(parts.parameters(), GRADIENT_NORM_MAX)
         for optimizer in optimizers:
             optimizer.step()
         seen += BATCH
         progress.update(seen, **{name: loss.item() for name, loss in losses.items()})
-        if checkpoint.is_due() or seen >= SCENES:
+        if checkpoint.is_due() or seen >= plan.scenes:
             checkpoint.save(
                 {
-                    "both": both.state_dict(),
+                    "both": parts.state_dict(),
                     "optimizers": [o.state_dict() for o in optimizers],
                     "seen": seen,
                 }
             )
-    run.mark_done(STAGE, f"{seen} scenes, {len(tokenizer)} tokens")
+    run.mark_done(plan.stage, f"{seen} scenes, {len(tokenizer)} tokens")
+
+
+def begin_from(run: Run, stage: str, parts: nn.ModuleList) -> None:
+    """Takes the weights that a stage before has left, averaged ones where it kept them."""
+    state = Checkpoint(run.stage(stage)).load()
+    if state is None:
+        raise FileNotFoundError(f"the {stage} stage has no checkpoint yet")
+    parts.load_state_dict(state["both"])
+    if "average" in state:
+        parts[0].load_state_dict(state["average"])
 
 
 def load_tokenizer(run: Run) -> CLIPTokenizer:
     """The tokenizer, learned from phrases of the training scenes at the first call."""
-    folder = run.stage(STAGE) / "tokenizer"
+    folder = run.stage(DENSE.stage) / "tokenizer"
     if not folder.exists():
         texts = [
             prompt.phrase.text

@@ -1,29 +1,26 @@
 """Stage `evaluate`: does the segmenter find what is named, and only that, on scenes of its own.
 
 Everything goes through the exported folder and `Sam3Model` as transformers has it. The scenes of
-`GATE` are drawn for this and used for nothing else; choices were made on those of `CHOICE`.
+`GATE` are drawn for this and used for nothing else; choices were made on those of `glances`.
 """
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from inference.training.gates import Gate, save_gates, table
 from inference.training.runs import Run
 from inference.training.segmenter.export import TARGET, export_bundle
-from inference.training.segmenter.processor import Found, Segmenter
+from inference.training.segmenter.measuring import Tally, measure
+from inference.training.segmenter.processor import Segmenter
 from inference.training.segmenter.questions import (
     LANGUAGES,
-    Question,
-    Shown,
     held_out_scenes,
     kin_questions,
     object_questions,
@@ -31,45 +28,12 @@ from inference.training.segmenter.questions import (
     scenes,
 )
 from inference.training.segmenter.scenes import SIDE_PX
-from inference.training.world.scenes import FIRST_OBJECT
 from inference.training.world.shelves import ShelfPlan
 
 STAGE = "evaluate"
-CHOICE_SEED, GATE_SEED = 71, 20270131
+GATE_SEED = 20270131
 SCENES, KIN_SCENES = 480, 300
-MASK_SIDE = 64
 LATENCY_THREADS, LATENCY_REPEATS = 2, 15
-MATCHED_IOU = 0.5
-Mask = NDArray[np.bool_]
-
-
-class Tally:
-    """Measurements by name."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, list[float]] = defaultdict(list)
-
-    def add(self, name: str, value: float) -> None:
-        """One measurement."""
-        self._values[name].append(float(value))
-
-    def gate(self, title: str, names: Sequence[str], **limits: float | bool) -> Gate:
-        """The mean over `names`; "<name> null" and "<name> ceiling" are tallied apart."""
-        value, count = self._mean(names)
-        null, _ = self._mean([f"{name} null" for name in names])
-        ceiling, _ = self._mean([f"{name} ceiling" for name in names])
-        return Gate(
-            title,
-            float("nan") if value is None else value,
-            null=null,
-            ceiling=ceiling,
-            count=count,
-            **limits,  # type: ignore[arg-type]
-        )
-
-    def _mean(self, names: Sequence[str]) -> tuple[float | None, int]:
-        values = [value for name in names for value in self._values.get(name, [])]
-        return (float(np.mean(values)) if values else None), len(values)
 
 
 def evaluate(run: Run) -> None:
@@ -88,74 +52,14 @@ def score(segmenter: Segmenter, seed: int, share: float = 1.0) -> list[Gate]:
     even = ShelfPlan("even", round(SCENES * share), seed, sizes, (0.25,) * 4)
     rng = np.random.default_rng([seed, 1])
     for shown in scenes(even):
-        _measure(segmenter, shown, list(questions(shown, rng)), tally)
+        measure(segmenter, shown, list(questions(shown, rng)), tally)
     kin = replace(even, scenes=round(KIN_SCENES * share), seed=seed + 1, kinship=1.0)
     kin = replace(kin, counts=(0.0, 0.3, 0.35, 0.35))
     for shown in scenes(kin):
-        _measure(segmenter, shown, list(kin_questions(shown)), tally)
+        measure(segmenter, shown, list(kin_questions(shown)), tally)
     for shown in held_out_scenes(np.random.default_rng([seed, 2])):
-        _measure(segmenter, shown, list(object_questions(shown, "held out")), tally)
+        measure(segmenter, shown, list(object_questions(shown, "held out")), tally)
     return [*_gates(tally), _latency(segmenter, even)]
-
-
-def _measure(
-    segmenter: Segmenter, shown: Shown, questions: Sequence[Question], tally: Tally
-) -> None:
-    answers = segmenter.find(shown.picture, [question.phrase.text for question in questions])
-    for question, found in zip(questions, answers, strict=True):
-        if not question.wanted:
-            tally.add(question.why, bool(len(found.masks)))
-        elif question.wanted[0] < FIRST_OBJECT:
-            _measure_stuff(question, found, shown, tally)
-        elif len(question.wanted) > 1:
-            _measure_several(question, found, shown, tally)
-        else:
-            _measure_object(question, found, shown, tally)
-
-
-def _measure_object(question: Question, found: Found, shown: Shown, tally: Tally) -> None:
-    (label,) = question.wanted
-    truth = shown.labels == label
-    best = found.masks[0] if len(found.masks) else np.zeros_like(truth)
-    tally.add(question.why, iou(best, truth))
-    tally.add(f"{question.why} ceiling", iou(_coarse(truth), truth))
-    others = [other for other in shown.objects if other != label]
-    if others:
-        ious = {other: iou(best, shown.labels == other) for other in shown.objects}
-        tally.add(f"{question.why} right", max(ious, key=ious.__getitem__) == label and best.any())
-        tally.add(f"{question.why} right null", 1 / len(shown.objects))
-        tally.add(f"{question.why} null", float(np.mean(list(ious.values()))))
-
-
-def _measure_several(question: Question, found: Found, shown: Shown, tally: Tally) -> None:
-    truths = [shown.labels == label for label in question.wanted]
-    ious = [max((iou(mask, truth) for mask in found.masks), default=0.0) for truth in truths]
-    is_right = len(found.masks) == len(truths) and min(ious) > MATCHED_IOU
-    tally.add(question.why, is_right)
-    tally.add(f"{question.why} iou", float(np.mean(ious)))
-    tally.add(f"{question.why} count", len(found.masks) == len(truths))
-
-
-def _measure_stuff(question: Question, found: Found, shown: Shown, tally: Tally) -> None:
-    truth = shown.labels == question.wanted[0]
-    tally.add(question.why, iou(found.semantic, truth) if found.presence > 0.5 else 0.0)
-    tally.add(f"{question.why} ceiling", iou(_coarse(truth), truth))
-    tally.add(f"{question.why} null", iou(found.semantic, ~truth))
-
-
-def iou(a: Mask, b: Mask) -> float:
-    """Intersection over union; 0 for two empty masks."""
-    union = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / union if union else 0.0
-
-
-def _coarse(truth: Mask) -> Mask:
-    """The best that masks of the model's resolution can say."""
-    planes = torch.from_numpy(truth)[None, None].float()
-    small = torch.nn.functional.adaptive_avg_pool2d(planes, MASK_SIDE)
-    grown = torch.nn.functional.interpolate(small, truth.shape, mode="bilinear")
-    coarse: Mask = (grown[0, 0] > 0.5).numpy()
-    return coarse
 
 
 def _gates(tally: Tally) -> list[Gate]:

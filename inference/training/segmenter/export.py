@@ -60,7 +60,7 @@ def card(run: Run, scores: Path) -> str:
         name: (run.stage(name) / "done").read_text(encoding="utf-8").strip()
         if run.is_done(name)
         else "not finished"
-        for name in ("data", "dense", "joint", "fine")
+        for name in ("data", "dense", "places", "joint", "fine")
     }
     return Template(CARD.read_text(encoding="utf-8")).substitute(
         stages, seed=run.seed, scores=table(load_gates(scores))

@@ -42,6 +42,7 @@ TEXT_WIDTH, TEXT_LAYERS, TOKENS_MAX = 96, 2, 32
 QUERIES = 8
 SCALES = (4.0, 2.0, 1.0, 0.5)  # of the patch grid; the last level is in SAM3 but never read
 QUERY_DEVIATION = 0.7
+PLACE_TURNS, PLACE_DEVIATION = (0.5, 1.0, 2.0, 4.0), 0.2
 ATTENTION = "bf16_eager"
 
 
@@ -143,6 +144,37 @@ def prepare(model: Sam3Model) -> None:
         across = torch.linspace(0.15, 0.85, QUERIES)
         box = [across, *(torch.full((QUERIES,), share) for share in (0.65, 0.35, 0.4))]
         decoder.reference_points.weight.copy_(torch.logit(torch.stack(box, -1)))
+
+
+@torch.no_grad()
+def mark_places(model: Sam3Model) -> None:
+    """Gives the patches' positions waves along x and y as strong as what the patches show.
+
+    Learned from 0.02 they told rows but not columns, and no cell knew how far to the right it was
+    (9 % of the variance explained after 14,400 scenes that asked for it).
+    """
+    positions = model.vision_encoder.backbone.embeddings.position_embeddings
+    side, width = round(positions.shape[1] ** 0.5), positions.shape[2]
+    turns = torch.arange(side).add(0.5).div(side)[:, None] * torch.tensor(PLACE_TURNS)
+    waves = torch.cat([(turns * 2 * torch.pi).sin(), (turns * 2 * torch.pi).cos()], 1)
+    rows, columns = waves[:, None].expand(-1, side, -1), waves[None].expand(side, -1, -1)
+    code = torch.cat([rows, columns], -1).flatten(0, 1)
+    basis = nn.init.orthogonal_(torch.empty(code.shape[1], width))
+    marks = code @ basis
+    positions.add_(marks / marks.std() * PLACE_DEVIATION)
+
+
+@torch.no_grad()
+def calm_pyramid(model: Sam3Model, pictures: Tensor) -> None:
+    """Scales every trained level to a deviation of 1 on these pictures.
+
+    Dense training leaves deviations near 10; the positions that attention adds are below 1, and
+    what a prompt adds to the cells begins near 1: both would be drowned.
+    """
+    levels = look(model, pictures, fine=False).levels
+    for layer, level in zip(model.vision_encoder.neck.fpn_layers[1:-1], levels, strict=True):
+        layer.proj2.weight.div_(level.std())
+        layer.proj2.bias.div_(level.std())
 
 
 def open_fine_level(model: Sam3Model) -> None:

@@ -22,7 +22,7 @@ PROMPTS = PRESENT + ABSENT + STUFF  # per scene
 KOREAN_SHARE = 0.4
 MATERIAL_SHARE = 0.5  # of the objects that have one
 STUFF_PRESENT_SHARE = 0.7
-SEVERAL_SHARE = 0.75
+SEVERAL_SHARE = 0.9
 _TRIES_MAX = 100
 _NEAR_MISS_SHARES = (0.28, 0.22, 0.08, 0.22, 0.1, 0.1)  # the last one: a wrong material
 

@@ -21,13 +21,38 @@ from inference.training.colour_key import keyed
 from inference.training.generator import latents
 from inference.training.generator.models import build_autoencoder
 from inference.training.runs import Checkpoint, Run
-from inference.training.segmenter import dense, export, joint, scenes
-from inference.training.segmenter.batches import Batches, Targets, targets_of
-from inference.training.segmenter.evaluation import iou
+from inference.training.segmenter import dense, export, glances, joint, scenes
+from inference.training.segmenter.batches import (
+    Batch,
+    Batches,
+    Targets,
+    label_shares,
+    targets_of,
+)
+from inference.training.segmenter.instances import (
+    BINS,
+    InstanceHeads,
+    order_loss,
+    place_losses,
+    two_hot,
+)
 from inference.training.segmenter.losses import generalised_iou, slots_of
-from inference.training.segmenter.model import ask, build_segmenter, look, read
-from inference.training.segmenter.processor import Segmenter
+from inference.training.segmenter.measuring import Tally, iou, tally_answer
+from inference.training.segmenter.model import (
+    FUSION_WIDTH,
+    Features,
+    ask,
+    build_segmenter,
+    calm_pyramid,
+    look,
+    mark_places,
+    open_fine_level,
+    read,
+)
+from inference.training.segmenter.processor import Found, Segmenter
 from inference.training.segmenter.prompts import PROMPTS
+from inference.training.segmenter.questions import LANGUAGES, kin_questions
+from inference.training.segmenter.questions import scenes as shown_scenes
 from inference.training.world.layouts import Layout, Placed
 from inference.training.world.scenes import render
 from inference.training.world.shelves import draw_shelf
@@ -36,33 +61,38 @@ DENSE_SCENES, JOINT_SCENES = 16, 16
 
 
 def prepare(run: Run) -> None:
-    """A few scenes and a dense stage that has barely begun."""
+    """A few scenes, and dense stages that have barely begun."""
     scenes.TRAINING = replace(scenes.TRAINING, scenes=48)
     draw_shelf(run.stage(scenes.STAGE), scenes.TRAINING)
-    dense.SCENES = DENSE_SCENES
-    dense.train_dense(run)
+    for plan in (dense.DENSE, dense.PLACES):
+        dense._train(run, replace(plan, scenes=DENSE_SCENES))
 
 
 def resuming(run: Run) -> dict[str, Any]:
-    """The joint stage in one go, and broken off in the middle."""
-    plan = replace(joint.JOINT, scenes=JOINT_SCENES)
-    whole, broken = replace(plan, stage="whole"), replace(plan, stage="broken")
-    joint._train(run, whole)
-    original = joint.learning_rate_share
-    joint.learning_rate_share = lambda done, *rest: original(done / 2, *rest)
-    joint._train(run, replace(broken, scenes=JOINT_SCENES // 2))
-    joint.learning_rate_share = original
-    joint._train(run, broken)
-    ends = [Checkpoint(run.stage(stage)).load() for stage in ("whole", "broken")]
-    assert ends[0] is not None
-    assert ends[1] is not None
-    began = Checkpoint(run.stage(dense.STAGE)).load()
-    assert began is not None
+    """The places and the joint stage in one go, and broken off in the middle."""
+    return {
+        "places": _broken_off(run, dense, replace(dense.PLACES, scenes=2 * dense.BATCH)),
+        "joint": _broken_off(run, joint, replace(joint.JOINT, scenes=JOINT_SCENES)),
+    }
+
+
+def _broken_off(run: Run, module: Any, plan: Any) -> dict[str, Any]:
+    names = [f"{plan.stage}-whole", f"{plan.stage}-broken"]
+    whole, broken = (replace(plan, stage=name) for name in names)
+    module._train(run, whole)
+    original = module.learning_rate_share
+    module.learning_rate_share = lambda done, *rest: original(done / 2, *rest)
+    module._train(run, replace(broken, scenes=plan.scenes // 2))
+    module.learning_rate_share = original
+    module._train(run, broken)
+    ends = [Checkpoint(run.stage(name)).load() or {} for name in names]
+    began = Checkpoint(run.stage(plan.before)).load() or {}
+    averages = [end.get("average", end["both"]) for end in ends]
     return {
         "difference": _difference(ends[0]["both"], ends[1]["both"]),
-        "average_difference": _difference(ends[0]["average"], ends[1]["average"]),
-        "learned": _difference(ends[0]["both"], began["both"]),
-        "seen": [end["seen"] for end in ends if end],
+        "average_difference": _difference(*averages),
+        "learned": _difference(began["both"], ends[0]["both"]),
+        "seen": [end["seen"] for end in ends],
     }
 
 
@@ -91,6 +121,137 @@ def asking(run: Run) -> dict[str, Any]:
         "some_masks": float((some.masks - picked).abs().max()),
         "mask_side": answer.masks.shape[-1],
     }
+
+
+def crowding(run: Run) -> dict[str, Any]:
+    """How often a scene with three of a kind is drawn, and one without."""
+    shelf = scenes.load_data(run)
+    plain = Layout((Placed("vase", "red"),), "wooden_table", "brick")
+    crowd = replace(plain, objects=plain.objects * 3)
+    layouts = [crowd, *[plain] * (len(shelf.layouts) - 1)]
+    pool = Batches(replace(shelf, layouts=layouts), dense.load_tokenizer(run))._pool
+    turns = np.bincount(pool)
+    return {"crowd": int(turns[0]), "plain": sorted({int(t) for t in turns[1:]})}
+
+
+def placing(run: Run) -> dict[str, Any]:
+    """Readers of the instance: what they are asked for, and that each level is taught."""
+    batch = Batches(scenes.load_data(run), dense.load_tokenizer(run)).draw(_rng(), 4)
+    values = torch.tensor([0.0, 0.31, 0.5, 1.0])
+    weights = two_hot(values)
+    levels = [torch.randn(4, FUSION_WIDTH, side, side, requires_grad=True) for side in (32, 16)]
+    heads = InstanceHeads()
+    losses = place_losses(heads, Features(levels, torch.zeros(1)), batch)
+    torch.stack(list(losses.values())).sum().backward()
+    shares = label_shares(batch.labels, 16)
+    of_object = shares[:, 2:].amax(1) > 0.6
+    taught = levels[1].grad is not None and levels[1].grad.abs().sum(1) > 0
+    return {
+        "read_back": (weights @ torch.linspace(0, 1, BINS)).tolist(),
+        "values": values.tolist(),
+        "sums": weights.sum(-1).tolist(),
+        "names": sorted(losses),
+        "taught_cells_are_objects": bool((taught == of_object).all()),
+        "order": _order_losses(batch),
+    }
+
+
+def _order_losses(batch: Batch) -> list[float]:
+    """The loss where every cell tells its slot, and where it tells the next one."""
+    targets = targets_of(batch, 16)
+    masks = (targets.masks * targets.filled[:, :, None, None]).flatten(2)
+    slot = slots_of(targets).gather(1, masks.argmax(1))
+    heads = InstanceHeads()
+    with torch.no_grad():
+        heads.order.weight.copy_(torch.eye(*heads.order.weight.shape) * 4)
+        heads.order.bias.zero_()
+    told = []
+    for shift in (0, 1):
+        tokens = torch.zeros(*slot.shape, FUSION_WIDTH)
+        wanted = ((slot + shift) % len(heads.order.weight))[..., None]
+        tokens.scatter_(2, wanted, 1.0)
+        told.append(float(order_loss(heads, tokens, targets)))
+    return told
+
+
+def beginning(run: Run) -> dict[str, Any]:
+    """What the joint and the fine stage change before they begin."""
+    model = build_segmenter(dense.load_tokenizer(run)).eval()
+    batch = Batches(scenes.load_data(run), dense.load_tokenizer(run)).draw(_rng(), 8)
+    with torch.no_grad():
+        for layer in model.vision_encoder.neck.fpn_layers:
+            layer.proj2.bias.normal_()  # nothing at first, yet not after training
+        before = look(model, batch.pictures, fine=False).levels
+        calm_pyramid(model, batch.pictures)
+        after = look(model, batch.pictures, fine=False).levels
+    ratios = [a / b.std() - c for a, b, c in zip(before, before, after, strict=True)]
+    embeddings = model.vision_encoder.backbone.embeddings
+    unmarked = embeddings.position_embeddings.detach().clone()
+    mark_places(model)
+    marked = embeddings.position_embeddings.detach()
+    plan = replace(joint.FINE, scenes=8, stage="opened")
+    batches = Batches(scenes.load_data(run), dense.load_tokenizer(run))
+    parts = joint.Parts(build_segmenter(dense.load_tokenizer(run)), *_heads())
+    open_fine_level(parts.model)
+    losses = joint._losses(run, plan, parts, batches.draw(_rng(), 8))
+    (losses["dense"] + losses["where"]).backward()
+    finest, *others = parts.model.vision_encoder.neck.fpn_layers[:-1]
+    return {
+        "deviations": [float(level.std()) for level in after],
+        "changed_else": max(float(ratio.abs().max()) for ratio in ratios),
+        "places_read": _read_places(marked),
+        "marks": float((marked - unmarked).std()),
+        "finest_taught": finest.proj2.weight.grad is not None,
+        "others_taught": all(layer.proj2.weight.grad is not None for layer in others),
+        "losses": sorted(losses),
+    }
+
+
+def _read_places(positions: torch.Tensor) -> list[float]:
+    """How much of the variance of row and column a linear reading of the positions explains."""
+    side = round(positions.shape[1] ** 0.5)
+    wanted = torch.cartesian_prod(torch.arange(side), torch.arange(side)).float()
+    wanted = wanted / wanted.std(0)
+    # Few directions, so that noise alone could not tell the cells apart.
+    directions = torch.pca_lowrank(positions[0], 16)[0]
+    read = directions @ torch.linalg.lstsq(directions, wanted - wanted.mean(0)).solution
+    missed: torch.Tensor = read - (wanted - wanted.mean(0))
+    return [1 - float(share) for share in missed.square().mean(0)]
+
+
+def _heads() -> tuple[dense.DenseHeads, InstanceHeads]:
+    return dense.DenseHeads(), InstanceHeads()
+
+
+def measuring(_: Run) -> dict[str, Any]:
+    """Answers to prompts that name several: all apart, all in one, one left out."""
+    found: dict[str, Any] = {}
+    for shown in shown_scenes(glances.KIN):
+        for asked in kin_questions(shown):
+            truths = [shown.labels == label for label in asked.wanted]
+            if len(truths) < 2 or "apart" in found:
+                continue
+            answers = {
+                "apart": truths,
+                "in one": [np.any(truths, 0)] * len(truths),
+                "one left out": truths[1:],
+                "one too many": [*truths, truths[0]],
+            }
+            for name, masks in answers.items():
+                tally = Tally()
+                planes = np.array(masks)
+                answer = Found(planes, np.ones(len(planes), np.float32), planes.any(0), 1.0)
+                tally_answer(asked, answer, shown, tally)
+                value, count = tally.mean([f"several {language}" for language in LANGUAGES])
+                found[name] = [value, count]
+    return found
+
+
+def glancing(run: Run) -> str:
+    """What a look in mid-training says."""
+    glances.EVEN, glances.KIN = (replace(p, scenes=4) for p in (glances.EVEN, glances.KIN))
+    tokenizer = dense.load_tokenizer(run)
+    return glances.glance(Segmenter(build_segmenter(tokenizer).eval(), tokenizer, scenes.SIDE_PX))
 
 
 def targeting(run: Run) -> dict[str, Any]:
@@ -177,7 +338,19 @@ def _difference(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float
     return max(float((a[name].float() - b[name].float()).abs().max()) for name in a)
 
 
-CHECKS = (resuming, asking, targeting, exporting, centring, keying)
+CHECKS = (
+    resuming,
+    asking,
+    crowding,
+    placing,
+    beginning,
+    measuring,
+    glancing,
+    targeting,
+    exporting,
+    centring,
+    keying,
+)
 
 
 def main() -> None:

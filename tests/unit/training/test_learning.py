@@ -28,11 +28,15 @@ def found() -> dict[str, Any]:
     return dict(json.loads(checks.stdout))
 
 
-def test_a_stage_that_was_broken_off_ends_as_one_that_was_not(found: dict[str, Any]) -> None:
-    assert found["resuming"]["seen"] == [16, 16]
-    assert found["resuming"]["learned"] > 1e-3
-    assert found["resuming"]["difference"] == 0
-    assert found["resuming"]["average_difference"] == 0
+@pytest.mark.parametrize(("stage", "scenes"), [("places", 32), ("joint", 16)])
+def test_a_stage_that_was_broken_off_ends_as_one_that_was_not(
+    found: dict[str, Any], stage: str, scenes: int
+) -> None:
+    seen = found["resuming"][stage]
+    assert seen["seen"] == [scenes, scenes]
+    assert seen["learned"] > 1e-3
+    assert seen["difference"] == 0
+    assert seen["average_difference"] == 0
 
 
 def test_training_asks_the_model_what_the_model_asks_itself(found: dict[str, Any]) -> None:
@@ -45,6 +49,67 @@ def test_prompts_whose_masks_are_wanted_get_the_masks_they_would_get_anyway(
     found: dict[str, Any],
 ) -> None:
     assert found["asking"]["some_masks"] < 1e-5
+
+
+def test_scenes_with_three_of_a_kind_are_drawn_more_often(found: dict[str, Any]) -> None:
+    assert found["crowding"] == {"crowd": 6, "plain": [1]}
+
+
+def test_a_share_between_two_marks_is_read_back_from_them(found: dict[str, Any]) -> None:
+    seen = found["placing"]
+    assert seen["read_back"] == pytest.approx(seen["values"], abs=1e-5)
+    assert seen["sums"] == pytest.approx([1] * len(seen["sums"]), abs=1e-5)
+
+
+def test_cells_of_objects_and_no_others_are_taught_where_their_object_is(
+    found: dict[str, Any],
+) -> None:
+    assert found["placing"]["names"] == ["where0", "where1"]
+    assert found["placing"]["taught_cells_are_objects"]
+
+
+def test_cells_that_tell_their_slot_lose_less_than_those_that_tell_another(
+    found: dict[str, Any],
+) -> None:
+    right, wrong = found["placing"]["order"]
+    assert right < 0.1
+    assert wrong > 3
+
+
+def test_the_joint_stage_begins_with_levels_of_deviation_one_and_else_unchanged(
+    found: dict[str, Any],
+) -> None:
+    assert found["beginning"]["deviations"] == pytest.approx([1, 1], abs=1e-3)
+    assert found["beginning"]["changed_else"] < 1e-3
+
+
+def test_patches_are_told_both_their_row_and_their_column(found: dict[str, Any]) -> None:
+    assert min(found["beginning"]["places_read"]) > 0.95
+    assert found["beginning"]["marks"] == pytest.approx(0.2, abs=0.01)
+
+
+def test_classes_are_not_taught_anew_to_the_finest_level(found: dict[str, Any]) -> None:
+    assert found["beginning"]["others_taught"]
+    assert not found["beginning"]["finest_taught"]
+    assert {"order", "where", "dense", "mask"} <= set(found["beginning"]["losses"])
+
+
+def test_several_of_a_kind_count_as_found_only_when_each_has_a_mask_of_its_own(
+    found: dict[str, Any],
+) -> None:
+    assert found["measuring"] == {
+        "apart": [1, 1],
+        "in one": [0, 1],
+        "one left out": [0, 1],
+        "one too many": [0, 1],
+    }
+
+
+def test_a_look_in_mid_training_tells_whether_instances_come_apart(found: dict[str, Any]) -> None:
+    told = found["glancing"]
+    for name in ("all instances", "count", "each IoU", "IoU 1-2", "IoU 3-4", "right"):
+        assert f"{name} " in told
+    assert "(0)" not in told
 
 
 def test_instances_go_to_slots_from_left_to_right(found: dict[str, Any]) -> None:

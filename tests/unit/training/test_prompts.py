@@ -11,6 +11,7 @@ from inference.training.segmenter.concepts import (
     classes,
     concept_masks,
     labels_named,
+    most_of_a_kind,
 )
 from inference.training.segmenter.phrases import Wording
 from inference.training.segmenter.prompts import ABSENT, PRESENT, PROMPTS, STUFF, draw_prompts
@@ -42,6 +43,15 @@ STRIPED = classes().of_placed(Placed("vase", "red", "striped"))[2]
 )
 def test_a_concept_names_the_parts_that_it_allows(concept: Concept, labels: list[int]) -> None:
     assert labels_named(concept, ATTRIBUTES) == labels
+
+
+@pytest.mark.parametrize(
+    ("objects", "most"),
+    [(("vase",), 1), (("vase", "lamp"), 1), (("lamp", "vase", "vase"), 2), (("vase",) * 4, 4)],
+)
+def test_the_most_of_a_kind_counts_objects_alone(objects: tuple[str, ...], most: int) -> None:
+    placed = tuple(Placed(name, "red") for name in objects)
+    assert most_of_a_kind(attributes_of(Layout(placed, "wooden_table", "brick"))) == most
 
 
 def test_rows_of_masks_name_the_same_parts_as_concepts() -> None:
