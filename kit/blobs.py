@@ -7,18 +7,25 @@ import datetime as dt
 import hashlib
 import io
 import itertools
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
 from minio.datatypes import PostPolicy
+from minio.error import S3Error, ServerError
 
 from kit.config import BlobSettings
+from kit.errors import Unavailable
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
 UPLOADS_LISTED_MAX = 1_000
+CHUNK_BYTES = 256 << 10
+_PASSING = {"InternalError", "ServiceUnavailable", "SlowDown"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,29 @@ def _client(endpoint: str, settings: BlobSettings) -> Minio:
         secure=parts.scheme == "https",
         http_client=pool,
     )
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Turns what passes by itself into Unavailable."""
+    try:
+        yield
+    except (urllib3.exceptions.HTTPError, OSError, S3Error, ServerError) as error:
+        if isinstance(error, S3Error) and error.code not in _PASSING:
+            raise
+        raise Unavailable("the storage cannot be reached", retry_after_seconds=1) from error
+
+
+def _copy(key: str, parts: Iterable[bytes], target: BinaryIO, size_bytes_max: int) -> Stored:
+    digest, size = hashlib.sha256(), 0
+    for part in parts:
+        target.write(part)
+        digest.update(part)
+        size += len(part)
+        if size > size_bytes_max:
+            break
+    target.flush()
+    return Stored(key, size, digest.hexdigest())
 
 
 class Blobs:
@@ -99,11 +129,64 @@ class Blobs:
 
         return await asyncio.to_thread(get)
 
+    async def fetch(self, key: str, target: BinaryIO, size_bytes_max: int) -> Stored | None:
+        """Copies an object into an open file; None where there is none.
+
+        Of a larger one only as much is copied as shows that it is larger.
+
+        Raises:
+            Unavailable: The storage cannot be reached.
+        """
+
+        def fetch() -> Stored | None:
+            with _reached():
+                try:
+                    response = self._client.get_object(bucket_name=self.bucket, object_name=key)
+                except S3Error as error:
+                    if error.code == "NoSuchKey":
+                        return None
+                    raise
+                try:
+                    return _copy(key, response.stream(CHUNK_BYTES), target, size_bytes_max)
+                finally:
+                    response.close()
+                    response.release_conn()
+
+        return await asyncio.to_thread(fetch)
+
+    async def put_file(self, key: str, source: BinaryIO, content_type: str) -> None:
+        """Writes an object from an open file, from its first byte.
+
+        Raises:
+            Unavailable: The storage cannot be reached.
+        """
+
+        def put() -> None:
+            size = source.seek(0, io.SEEK_END)
+            source.seek(0)
+            with _reached():
+                self._client.put_object(
+                    bucket_name=self.bucket,
+                    object_name=key,
+                    data=source,
+                    length=size,
+                    content_type=content_type,
+                )
+
+        await asyncio.to_thread(put)
+
     async def delete(self, key: str) -> None:
-        """Removes an object; a missing one is no error."""
-        await asyncio.to_thread(
-            self._client.remove_object, bucket_name=self.bucket, object_name=key
-        )
+        """Removes an object; a missing one is no error.
+
+        Raises:
+            Unavailable: The storage cannot be reached.
+        """
+
+        def delete() -> None:
+            with _reached():
+                self._client.remove_object(bucket_name=self.bucket, object_name=key)
+
+        await asyncio.to_thread(delete)
 
     async def older(self, prefix: str, before: dt.datetime, limit: int) -> list[str]:
         """Returns keys under a prefix that were last written before a time, the first by name."""
@@ -182,13 +265,27 @@ class Blobs:
             bucket_name=self.bucket, object_name=key, expires=expires
         )
 
+    @property
+    def post_address(self) -> str:
+        """Where forms of POST uploads are sent."""
+        address = self._public.get_presigned_url(
+            method="POST", bucket_name=self.bucket, object_name="x"
+        )
+        return address.partition("?")[0].removesuffix("/x")
+
     def presign_post(
-        self, key: str, content_type: str, size_bytes_max: int, expires: dt.timedelta
+        self,
+        key: str,
+        content_type: str,
+        size_bytes_max: int,
+        expires: dt.timedelta,
+        *,
+        size_bytes_min: int = 1,
     ) -> dict[str, str]:
         """Returns the form fields of a POST upload whose size and type the storage enforces."""
         policy = PostPolicy(bucket_name=self.bucket, expiration=dt.datetime.now(dt.UTC) + expires)
         policy.add_equals_condition("key", key)
         policy.add_equals_condition("Content-Type", content_type)
-        policy.add_content_length_range_condition(1, size_bytes_max)
+        policy.add_content_length_range_condition(size_bytes_min, size_bytes_max)
         fields: dict[str, str] = self._public.presigned_post_policy(policy)
         return {**fields, "key": key, "Content-Type": content_type}

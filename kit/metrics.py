@@ -44,6 +44,9 @@ ITEMS = Counter(
     "Attempts that ended here",
     ["category", "template", "pool", "end"],
 )
+FILE_CHECKS = Counter(
+    "atelier_file_checks_total", "Uploaded files that were checked", ["content_type", "end"]
+)
 SWEPT = Counter("atelier_swept_total", "Rows or objects that a sweeper ended", ["sweep"])
 SWEEP_FAILURES = Counter("atelier_sweep_failures_total", "Sweeps that failed", ["sweep"])
 

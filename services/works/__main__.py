@@ -6,15 +6,20 @@ from pathlib import Path
 
 from atelier.accounts.v1 import events_pb2 as accounts_events
 from atelier.jobs.v1 import events_pb2 as jobs_events
-from atelier.works.v1 import projects_pb2, works_pb2
+from atelier.works.v1 import files_pb2, projects_pb2, works_pb2
 
 from kit import process
 from kit.blobs import Blobs
+from kit.database import Database
 from kit.process import Process
 from kit.rpc.server import Binding
 from kit.service import open_floor, serve
 from kit.sweeper import Sweeper
 from services.works.config import WorksSettings
+from services.works.files.api import FilesApi, Quotas
+from services.works.files.checker import Bounds, Checker
+from services.works.files.confirm import Confirmer, Sizes
+from services.works.files.sweep import sweeps as file_sweeps
 from services.works.projects import events as project_events
 from services.works.projects.api import ProjectsApi
 from services.works.works import events
@@ -29,7 +34,11 @@ async def compose(running: Process, settings: WorksSettings) -> None:
     await blobs.ensure_bucket()
     projects = ProjectsApi(floor.database)
     works = WorksApi(floor.database, blobs)
-    swept = sweeps(floor.database, blobs, settings.passing_seconds)
+    files = compose_files(settings, floor.database, blobs)
+    swept = {
+        **sweeps(floor.database, blobs, settings.passing_seconds),
+        **file_sweeps(floor.database, blobs),
+    }
     running.spawn(Sweeper(swept, settings.sweep_every_seconds).run(), "sweeper")
     await serve(
         running,
@@ -38,6 +47,7 @@ async def compose(running: Process, settings: WorksSettings) -> None:
         [
             Binding(projects_pb2.DESCRIPTOR.services_by_name["ProjectsService"], projects),
             Binding(works_pb2.DESCRIPTOR.services_by_name["WorksService"], works),
+            Binding(files_pb2.DESCRIPTOR.services_by_name["FilesService"], files),
         ],
         {
             accounts_events.MemberCreated: project_events.member_created,
@@ -45,6 +55,19 @@ async def compose(running: Process, settings: WorksSettings) -> None:
             jobs_events.ItemFinished: events.item_finished,
         },
     )
+
+
+def compose_files(settings: WorksSettings, database: Database, blobs: Blobs) -> FilesApi:
+    """Puts together what takes files from users."""
+    bounds = Bounds(
+        at_once=settings.checks_max,
+        seconds=settings.check_seconds,
+        cpu_seconds=max(1, round(settings.check_seconds * 0.75)),
+        memory_bytes=settings.check_memory_bytes,
+    )
+    confirmer = Confirmer(database, blobs, Checker(bounds), Sizes(settings.upload_pixels_max))
+    quotas = Quotas(settings.storage_bytes, settings.guest_storage_bytes)
+    return FilesApi(database, blobs, confirmer, quotas)
 
 
 if __name__ == "__main__":

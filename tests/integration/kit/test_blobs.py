@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from kit.blobs import Blobs
 from kit.config import BlobSettings
+from kit.errors import Unavailable
 from tests.conftest import Installation
 
 SOON = dt.timedelta(minutes=5)
@@ -84,3 +86,39 @@ async def test_a_post_policy_limits_size_type_and_key(
     assert await upload(b"0123456789+") in (400, 403)
     assert await upload(b"1", key="up/other.png") in (400, 403)
     assert await upload(b"1", **{"Content-Type": "text/html"}) in (400, 403)
+
+
+async def test_an_object_is_copied_as_far_as_it_may_be_long(blobs: Blobs) -> None:
+    data = bytes(range(256)) * 4_096
+    with tempfile.TemporaryFile() as source:
+        source.write(data)
+        await blobs.put_file("copied.bin", source, "application/octet-stream")
+    for most in (len(data), 1_000):
+        with tempfile.TemporaryFile() as target:
+            copied = await blobs.fetch("copied.bin", target, most)
+            target.seek(0)
+            assert copied is not None
+            assert len(target.read()) == copied.size_bytes
+            assert (copied.size_bytes > most) == (most < len(data))
+            assert most < len(data) or copied.sha256 == hashlib.sha256(data).hexdigest()
+    with tempfile.TemporaryFile() as target:
+        assert await blobs.fetch("there is none", target, 10) is None
+
+
+async def test_storage_that_is_away_is_unavailable(blobs: Blobs) -> None:
+    nowhere = Blobs(
+        BlobSettings(
+            keys_dir=Path(),
+            s3_endpoint="http://127.0.0.1:9",
+            s3_access_key="a",
+            s3_secret_key="b",
+        )
+    )
+    with tempfile.TemporaryFile() as target:
+        for attempt in (
+            nowhere.fetch("x", target, 10),
+            nowhere.put_file("x", target, "text/plain"),
+            nowhere.delete("x"),
+        ):
+            with pytest.raises(Unavailable):
+                await attempt

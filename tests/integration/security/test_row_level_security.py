@@ -26,12 +26,18 @@ from kit.paging import PageRequest
 from services.accounts.credits import service as credits_service
 from services.accounts.credits import store as credits_store
 from services.accounts.credits.domain import Grant, Line
+from services.accounts.identity.store import insert_guest
+from services.accounts.keys import service as keys_service
+from services.accounts.keys import store as keys_store
 from services.jobs.live import store as live_store
 from services.jobs.queue import service as queue_service
 from services.jobs.queue import store as queue_store
 from services.jobs.queue.store import Lease
 from services.jobs.submission import service as jobs_service
 from services.jobs.submission import store as jobs_store
+from services.works.files import service as files_service
+from services.works.files import store as files_store
+from services.works.files.domain import FileRefused, NewFile
 from services.works.projects import service as projects_service
 from services.works.projects import store as projects_store
 from services.works.projects.domain import NewProject
@@ -47,8 +53,8 @@ STATEMENT = re.compile(r"\s*(SELECT|UPDATE|INSERT|DELETE)")
 EVERYTHING = PageRequest.of(100, "")
 STORES = {
     "jobs": [jobs_store, live_store, queue_store],
-    "works": [works_store, projects_store],
-    "accounts": [credits_store],
+    "works": [works_store, projects_store, files_store],
+    "accounts": [credits_store, keys_store],
 }
 # Run under <service>_system only: by consumers, sweepers and calls between services.
 HOUSE_ONLY = {
@@ -137,6 +143,7 @@ async def works_room(database: Database) -> list[Probe]:
         delivery=queue_pb2.Delivery(file=artifact),
     )
     await database.write(house, works_events.item_finished, finished)
+    files = await files_room(database)
     anything = works_store.Filter(None, None, "", "", "", "")
     return [
         reads(database, works_service.get, OTHER, done),
@@ -151,6 +158,46 @@ async def works_room(database: Database) -> list[Probe]:
         reads(database, projects_service.get, OTHER, project["id"]),
         reads(database, projects_store.page, OTHER, EVERYTHING),
         writes(database, projects_service.create, OTHER, NewProject("mine", "", "", "ko")),
+        *files,
+    ]
+
+
+async def files_room(database: Database) -> list[Probe]:
+    """A ready file and a pending one, and all that an upload does to either."""
+    house, owner = system("works"), Identity(Kind.MEMBER, user_id=OWNER)
+    new = NewFile("uploads", "image/png", 333_333, "mine")
+    ready, pending = [
+        (await database.write(owner, files_service.create, OWNER, new, 1 << 30))["id"]
+        for _ in range(2)
+    ]
+    attempt = files_store.Attempt(OWNER, ready, uuid.uuid4())
+    made = files_service.Made("image/png", 444_444, "1" * 64, 8, 8, 0, has_thumbnail=True)
+    await database.write(house, files_service.begin, attempt)
+    content = await database.write(house, files_service.settle, attempt, made, 1 << 30)
+    assert content is not None
+    await database.write(house, files_service.finish, attempt, content, made.sha256)
+    again = files_store.Attempt(OTHER, pending, uuid.uuid4())
+    begun = files_store.Attempt(OWNER, pending, uuid.uuid4())
+    await database.write(house, files_service.begin, begun)
+    stolen = files_store.Attempt(OTHER, pending, begun.id)
+    refused = FileRefused("FILE_DAMAGED", "taken")
+    return [
+        reads(database, files_service.get, OTHER, ready),
+        reads(database, files_service.get_ready, OTHER, ready),
+        reads(database, files_service.resolve, OTHER, [ready, pending]),
+        reads(database, files_store.page, OTHER, EVERYTHING, files_store.Filter("", "", "")),
+        reads(database, files_store.used, OTHER, uuid.uuid4()),
+        writes(database, files_service.begin, again),
+        writes(database, files_store.begin, again, 60.0),
+        writes(database, files_store.give_up, stolen),
+        writes(database, files_store.refuse, stolen, "file_damaged", "taken"),
+        writes(database, files_store.ready, stolen, content.id),
+        writes(database, files_service.refuse, stolen, refused),
+        writes(database, files_store.same_bytes, OTHER, made.sha256),
+        writes(database, files_store.use_again, OTHER, content.id),
+        writes(database, files_store.stored, OTHER, content.id),
+        writes(database, files_store.drop, OTHER, content.id),
+        writes(database, files_service.delete, OTHER, ready),
     ]
 
 
@@ -163,7 +210,14 @@ async def accounts_room(database: Database) -> list[Probe]:
     await database.write(house, credits_service.grant, given)
     line = Line(uuid.uuid4(), uuid.uuid4(), 333_333)
     await database.write(house, credits_service.hold, job, OWNER, [line])
+    for user in (OWNER, OTHER):
+        await database.write(house, insert_guest, user, "ko")
+    owner = Identity(Kind.MEMBER, OWNER)
+    made = await database.write(owner, keys_service.create, OWNER, "444444", ["me:read"], None)
     return [
+        reads(database, keys_store.page, OTHER, EVERYTHING),
+        writes(database, keys_service.revoke, OTHER, made.row["id"]),
+        writes(database, keys_store.count_working, OTHER),
         reads(database, credits_store.balance, OTHER),
         reads(database, credits_store.entries, OTHER, EVERYTHING),
         reads(database, credits_service.receipt, OTHER, job),

@@ -1,0 +1,1 @@
+"""Files of users: reserved, sent straight to storage, checked, kept once, swept."""
