@@ -12,6 +12,7 @@ from types import MappingProxyType
 from deploy.local import probes
 from deploy.local.layout import ROOT, Layout, environment_bin
 from deploy.local.supervisor import Part
+from inference.engine.segmentation.installed import find as find_segmenters
 
 MODELS = ROOT / "inference" / "bundled"
 DEFAULT_MODEL = "sdxl"
@@ -55,6 +56,7 @@ def part(
             # Explicit, so that the service can load a model anew whose process has died.
             "--model-control-mode=explicit",
             "--load-model=generate",
+            *(["--load-model=segment"] if find_segmenters(models) else []),
             # Else the model's process is started twice, the first time only to be asked this.
             "--disable-auto-complete-config",
             f"--backend-config=python,shm-region-prefix-name={region}",

@@ -5,51 +5,65 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import Self
 
 from inference.api.port import Unreachable
 from inference.engine.engine import Engine
 from inference.engine.errors import EngineError
-from inference.engine.model import default_device
-from inference.engine.registry import Registry
+from inference.engine.opening import Options, open_engine
 from inference.engine.request import ImageRequest, Picture, Progress
+from inference.engine.status import ModelStatus
 
 
 class InProcess:
     """An engine of this process; it cannot be revived but by starting the process anew.
 
     Args:
-        models: Folder with one folder per model.
-        default_model: The model of requests that name none.
+        options: Of the engine.
     """
 
-    def __init__(self, models: Path, default_model: str) -> None:
-        self._models = models
-        self._default_model = default_model
+    def __init__(self, options: Options) -> None:
+        self._options = options
         self._engine: Engine | None = None
         self._thread = threading.Thread(target=self._run, name="engine")
+        self._opened = threading.Event()
         self._closed = False
 
     async def __aenter__(self) -> Self:
-        self._thread.start()
+        self.start()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        await asyncio.to_thread(self.close)
+
+    def start(self) -> None:
+        """Begins to load the default model."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the engine after the step at hand; rows that are left fail."""
         self._closed = True
         if self._engine is not None:
             self._engine.close()
-        await asyncio.to_thread(self._thread.join)
+        self._thread.join()
+
+    async def opened(self) -> None:
+        """Waits until the default model is loaded, or the engine could not be made."""
+        await asyncio.to_thread(self._opened.wait)
 
     def _run(self) -> None:
-        registry = Registry.load(self._models, self._default_model, default_device())
-        self._engine = Engine(registry)
+        try:
+            self._engine = open_engine(self._options)
+        finally:
+            self._opened.set()
         if not self._closed:
             self._engine.run()
 
-    async def ready(self) -> bool:
-        """Whether the models are loaded and the thread lives."""
-        return self._engine is not None and self._thread.is_alive()
+    async def models(self) -> dict[str, ModelStatus] | None:
+        """How every model is; None while the engine is being made, or when its thread has ended."""
+        if self._engine is None or not self._thread.is_alive():
+            return None
+        return self._engine.statuses()
 
     async def revive(self) -> bool:
         """Does nothing: the engine shares our life."""

@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from urllib3.exceptions import HTTPError
 
+from inference.api.applying import Rules
+from inference.api.asking import Asking
 from inference.api.errors import refusal
 from inference.api.port import Sampler
 from inference.api.readiness import Readiness
+from inference.api.segment_readiness import SegmentReadiness
+from inference.api.segmenting import Segmentations
 from inference.engine.errors import EngineError, ModelFailed
-from inference.engine.request import TIMEOUT_SECONDS_DEFAULT, ImageRequest, Picture, Progress
+from inference.engine.request import Picture, Progress
+from inference.engine.safety import Verdict
 from kit.blobs import Blobs, Stored
 from kit.crash import crash_point
 from kit.errors import InvalidArgument, Unavailable
@@ -31,17 +36,30 @@ _PNG_COMPRESSION = 1  # lossless at every level; the worker encodes the final fi
 class InferenceApi:
     """Translates between messages and the engine."""
 
-    def __init__(self, sampler: Sampler, blobs: Blobs, readiness: Readiness) -> None:
+    def __init__(
+        self,
+        sampler: Sampler,
+        asking: Asking,
+        blobs: Blobs,
+        readiness: Readiness,
+        segmentations: Segmentations,
+        segmenters: SegmentReadiness,
+        rules: Rules,
+    ) -> None:
         self._sampler = sampler
+        self._asking = asking
         self._blobs = blobs
         self._readiness = readiness
+        self._segmentations = segmentations
+        self._segmenters = segmenters
+        self._rules = rules
 
     async def GenerateImage(
         self, request: pb.GenerateImageRequest, call: Call
     ) -> AsyncIterator[pb.GenerateImageResponse]:
         key = _object_key(request.object_key)
         try:
-            asked = _asked(request)
+            asked = await self._asking.request(request)
             async with aclosing(self._sampler.sample(asked)) as events:
                 async for event in events:
                     if isinstance(event, Progress):
@@ -53,11 +71,20 @@ class InferenceApi:
                 self._readiness.doubt()
             raise refusal(error) from error
 
+    async def SegmentImages(
+        self, request: pb.SegmentImagesRequest, call: Call
+    ) -> AsyncIterator[pb.SegmentImagesResponse]:
+        async with aclosing(self._segmentations.images(request)) as images:
+            async for image in images:
+                yield image
+
+    async def ApplyRules(self, request: pb.ApplyRulesRequest, call: Call) -> pb.ApplyRulesResponse:
+        return await self._rules.apply(request)
+
     async def ListModels(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
-        states = self._readiness.states
-        return pb.ListModelsResponse(
-            models=[pb.Model(name=name, state=state) for name, state in states.items()]
-        )
+        segmenters = self._segmenters.states
+        others = [pb.Model(name=name, state=state) for name, state in segmenters.items()]
+        return pb.ListModelsResponse(models=[*self._readiness.models, *others])
 
     async def _keep(self, key: str, picture: Picture) -> Stored:
         png = await asyncio.to_thread(_png, picture.pixels)
@@ -74,23 +101,6 @@ def _object_key(key: str) -> str:
     if not well_formed or len(key) > _KEY_CHARACTERS_MAX or ".." in key:
         raise InvalidArgument.of("object_key", 'must begin with "tmp/" and end with ".png"')
     return key
-
-
-def _asked(request: pb.GenerateImageRequest) -> ImageRequest:
-    asked = ImageRequest(
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        model=request.model,
-        aspect=request.aspect or "1:1",
-        steps=request.steps,
-        guidance_scale=request.guidance_scale if request.HasField("guidance_scale") else None,
-        seed=request.seed,
-        scheduler=request.scheduler,
-        previews=request.previews,
-        timeout_seconds=request.timeout_seconds or TIMEOUT_SECONDS_DEFAULT,
-    )
-    asked.check()
-    return asked
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
@@ -120,5 +130,12 @@ def _image(stored: Stored, picture: Picture) -> pb.GenerateImageResponse:
             steps=picture.steps,
             guidance_scale=picture.guidance_scale,
             seconds=picture.seconds,
+            safety=_safety(picture.verdict),
         )
     )
+
+
+def _safety(verdict: Verdict) -> pb.SafetyVerdict | None:
+    if not verdict.check:
+        return None
+    return pb.SafetyVerdict(score=verdict.score, flags=verdict.flags, check=verdict.check)

@@ -24,6 +24,18 @@ class Timeout(DomainError):
     reason = "TIMEOUT"
 
 
+class ContentFiltered(DomainError):
+    """The safety check refused the picture."""
+
+    reason = "CONTENT_FILTERED"
+
+
+class CheckFailed(DomainError):
+    """The safety check gave no verdict."""
+
+    reason = "CHECK_FAILED"
+
+
 class ModelFailed(DomainError):
     """The model failed, crashed or is not loaded yet."""
 
@@ -35,6 +47,8 @@ _KINDS: dict[type[engine.EngineError], type[DomainError]] = {
     engine.InvalidRequest: InvalidArgument,
     engine.Overloaded: Overloaded,
     engine.SamplingTimeout: Timeout,
+    engine.ContentFiltered: ContentFiltered,
+    engine.CheckFailed: CheckFailed,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from inference.engine.errors import ModelFailed
 from inference.engine.request import ImageRequest, Picture, Progress
+from inference.engine.status import ModelStatus
 
 
 class Unreachable(ModelFailed):
@@ -16,8 +17,8 @@ class Unreachable(ModelFailed):
 class Sampler(Protocol):
     """An engine that takes rows."""
 
-    async def ready(self) -> bool:
-        """Whether it answers."""
+    async def models(self) -> dict[str, ModelStatus] | None:
+        """How every installed model is, by name; None: the engine does not answer."""
 
     async def revive(self) -> bool:
         """Breaks calls that nobody will answer and starts the engine anew.

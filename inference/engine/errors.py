@@ -54,6 +54,18 @@ class ModelFailed(EngineError):
     reason = "MODEL_FAILED"
 
 
+class ContentFiltered(EngineError):
+    """The safety check refused the picture."""
+
+    reason = "CONTENT_FILTERED"
+
+
+class CheckFailed(EngineError):
+    """The safety check gave no answer, so that nobody may see the picture."""
+
+    reason = "CHECK_FAILED"
+
+
 class Canceled(EngineError):
     """Nobody waits for the picture any more."""
 
@@ -62,5 +74,14 @@ class Canceled(EngineError):
 
 ERRORS: dict[str, type[EngineError]] = {
     kind.reason: kind
-    for kind in (UnknownModel, InvalidRequest, Overloaded, SamplingTimeout, ModelFailed, Canceled)
+    for kind in (
+        UnknownModel,
+        InvalidRequest,
+        Overloaded,
+        SamplingTimeout,
+        ModelFailed,
+        ContentFiltered,
+        CheckFailed,
+        Canceled,
+    )
 }

@@ -1,44 +1,32 @@
-"""A model: the modules of a StableDiffusionXLPipeline, called one by one."""
+"""A model that rows are sampled with: one architecture, and what all of them have in common."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionXLPipeline
 from numpy.typing import NDArray
 
+from inference.engine import defaults, fitting, installed
+from inference.engine.architecture import Architecture
+from inference.engine.defaults import Defaults
+from inference.engine.flux import Flux
+from inference.engine.lora import Wardrobe
 from inference.engine.preview import PreviewMap
 from inference.engine.request import ImageRequest, Watcher
-from inference.engine.row import Conditions, Row, Shape
+from inference.engine.row import Row, Shape
 from inference.engine.schedulers import Schedule
+from inference.engine.sdxl import Sdxl
 from inference.engine.shapes import Size, size_of
+from inference.engine.source import Mask, Source, fitted_mask, seen_while_painting
 
-SMALL_PX = 256
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What a request leaves open."""
-
-    steps: int
-    guidance_scale: float
-
-
-def read_defaults(directory: Path, base_px: int) -> Defaults:
-    """Reads ``atelier.json`` beside the model; where it lacks, by the size of the model."""
-    usual = {"steps": 12, "guidance_scale": 4.0}
-    if base_px > SMALL_PX:
-        usual = {"steps": 30, "guidance_scale": 5.0}
-    path = directory / "atelier.json"
-    said = json.loads(path.read_text()) if path.exists() else {}
-    both = usual | {key: said[key] for key in usual if key in said}
-    return Defaults(int(both["steps"]), float(both["guidance_scale"]))
+_FAMILIES: dict[str, type[Sdxl | Flux]] = {
+    installed.SDXL: Sdxl,
+    installed.SDXL_PAINTING: Sdxl,
+    installed.FLUX: Flux,
+}
 
 
 def default_device() -> torch.device:
@@ -51,80 +39,110 @@ class Model:
 
     Args:
         name: Its name.
-        directory: A StableDiffusionXLPipeline as diffusers saves it.
+        directory: A pipeline as diffusers saves it.
         device: Where it runs; half precision on a card, single precision elsewhere.
     """
 
     def __init__(self, name: str, directory: Path, device: torch.device) -> None:
         self.name = name
         self.device = device
-        self.dtype = torch.float16 if device.type == "cuda" else torch.float32
-        self._pipeline = StableDiffusionXLPipeline.from_pretrained(
-            directory,
-            local_files_only=True,
-            dtype=self.dtype,
-            low_cpu_mem_usage=False,  # the other way needs accelerate, which is not installed
-            add_watermarker=False,
-        ).to(device)
-        self.unet, self.vae = self._pipeline.unet.eval(), self._pipeline.vae.eval()
-        if self.vae.config.force_upcast and self.vae.dtype is not torch.float32:
-            # In half precision its activations overflow.
-            self.vae.to(torch.float32)
-        self._cell_px = self._pipeline.vae_scale_factor
-        self.base_px = self.unet.config.sample_size * self._cell_px
-        self.defaults = read_defaults(directory, self.base_px)
-        self.previews = PreviewMap.fit(self.decode_tensor, self._channels, device)
+        architecture: Architecture = _FAMILIES[installed.kind(directory)](directory, device)
+        self._architecture, self._codec = architecture, architecture.codec
+        self._wardrobe = Wardrobe(directory, architecture.trunks, architecture.read_adapter)
+        said = defaults.read(directory)
+        self._qualities = defaults.qualities(directory)
+        self.defaults = architecture.usual.said(said)
+        self.base_px = int(said.get("base_px", architecture.base_px))
+        self.previews = PreviewMap.fit(self._codec.decode, self._codec.channels, device)
 
     @property
-    def _channels(self) -> int:
-        return int(self.unet.config.in_channels)
+    def size_bytes(self) -> int:
+        """Memory of all weights."""
+        parts = (part for module in self._architecture.modules for part in module.parameters())
+        return sum(part.numel() * part.element_size() for part in parts) + self._wardrobe.size_bytes
 
     def shape(self, aspect: str) -> Shape:
         """The shape of a request with this aspect."""
-        return Shape(self.name, size_of(aspect, self.base_px, 2 * self._cell_px))
+        return Shape(self.name, size_of(aspect, self.base_px, self._architecture.multiple_px))
+
+    def _open(self, request: ImageRequest) -> Defaults:
+        """What a request leaves open, by the quality that it names."""
+        return self.defaults.said(self._qualities.get(request.quality, {}))
 
     @torch.inference_mode()
     def row(self, request: ImageRequest, watcher: Watcher, began: float) -> Row:
-        """Makes a row: encodes its prompts and draws its noise."""
+        """Makes a row: encodes its words and pictures and draws its noise.
+
+        Raises:
+            InvalidRequest: The model cannot do what is asked.
+            ModelFailed: An adapter could not be loaded.
+        """
         shape = self.shape(request.aspect)
-        guidance = request.guidance_scale
-        guidance = self.defaults.guidance_scale if guidance is None else guidance
+        usual = self._open(request)
+        guidance = (
+            usual.guidance_scale if request.guidance_scale is None else request.guidance_scale
+        )
         # Drawn on the CPU, so that a seed gives the same picture on every device.
         generator = torch.Generator().manual_seed(request.seed)
         schedule = Schedule(
-            self._pipeline.scheduler,
+            self._architecture.scheduler,
             request.scheduler,
-            request.steps or self.defaults.steps,
+            request.steps or usual.steps,
             generator,
+            request.renewal,
+            self._architecture.tokens(shape.size),
         )
-        cells = (shape.size.height // self._cell_px, shape.size.width // self._cell_px)
-        noise = torch.randn((1, self._channels, *cells), generator=generator)
+        worn = self._wardrobe.wear(request.loras)
+        with self._wardrobe.on([(1, worn)]):
+            conditions = self._architecture.conditions(request, guidance, shape.size)
+        latents, source, seen = self._beginning(request, shape.size, schedule, generator)
+        hints = self._architecture.hints(request, shape.size)
         return Row(
             request,
             watcher,
             shape,
             guidance,
             schedule,
-            self._conditions(request, guidance > 1, shape.size),
-            (noise * schedule.noise_scale).to(self.device),
+            conditions,
+            latents,
             began,
+            source,
+            seen,
+            hints,
+            worn,
         )
 
-    def _conditions(self, request: ImageRequest, guided: bool, size: Size) -> Conditions:
-        # No negative prompt is not the same as an empty one: the pipeline then takes zeros, where
-        # the model was trained so (force_zeros_for_empty_prompt).
-        tokens, negative, pooled, negative_pooled = self._pipeline.encode_prompt(
-            request.prompt,
-            device=self.device,
-            num_images_per_prompt=1,
-            do_classifier_free_guidance=guided,
-            negative_prompt=request.negative_prompt or None,
-        )
-        if guided:
-            tokens, pooled = torch.cat([negative, tokens]), torch.cat([negative_pooled, pooled])
-        edges = [size.height, size.width, 0, 0, size.height, size.width]
-        sizes = torch.tensor([edges], dtype=self.dtype, device=self.device)
-        return Conditions(tokens, pooled, sizes.expand(tokens.shape[0], -1))
+    def _beginning(
+        self, request: ImageRequest, size: Size, schedule: Schedule, generator: torch.Generator
+    ) -> tuple[torch.Tensor, Source | None, torch.Tensor | None]:
+        """Latents to begin with, the picture that they are made of, and what the denoiser sees.
+
+        Numbers are drawn in the order in which diffusers' pipelines draw them.
+        """
+        cells = (size.height // self._codec.cell_px, size.width // self._codec.cell_px)
+        mask = fitted_mask(request, size, cells, self.device)
+        painting, all_anew = self._architecture.paints_over, request.renewal >= 1
+        picture = clean = None
+        if request.image is not None:
+            picture = fitting.covering(request.image, size)
+            if not (painting and mask is not None and all_anew):
+                clean = self._codec.encode(fitting.centred(picture, self.device), generator)
+        drawn = torch.randn((1, self._codec.channels, *cells), generator=generator)
+        noise = drawn.to(self.device)
+        latents = noise * schedule.noise_scale
+        if clean is not None and not (mask is not None and all_anew):
+            latents = schedule.noised(clean, noise, 0)
+        seen = None
+        if painting:
+            seen = seen_while_painting(
+                picture,
+                mask,
+                size,
+                cells,
+                lambda rgb: self._codec.encode(rgb, generator),
+                self.device,
+            )
+        return latents, _source(picture, clean, noise, mask, painting), seen
 
     @torch.inference_mode()
     def predict(self, rows: Sequence[Row]) -> list[torch.Tensor]:
@@ -135,41 +153,40 @@ class Model:
         Returns:
             For every row (1, channels, height, width) in float32, guided.
         """
-        conditions = [row.conditions for row in rows]
-        noise = self.unet(
-            torch.cat([row.scaled() for row in rows]).to(self.dtype),
-            torch.cat([row.times() for row in rows]).to(self.device),
-            torch.cat([each.tokens for each in conditions]),
-            added_cond_kwargs={
-                "text_embeds": torch.cat([each.pooled for each in conditions]),
-                "time_ids": torch.cat([each.sizes for each in conditions]),
-            },
-        ).sample.float()
-        lanes = noise.split([each.lanes for each in conditions])
-        return [row.guided(part) for row, part in zip(rows, lanes, strict=True)]
-
-    @torch.inference_mode()
-    def decode_tensor(self, latents: torch.Tensor) -> torch.Tensor:
-        """Decodes (n, channels, h, w) to RGB (n, 3, height, width), about -1 to 1."""
-        config: Any = self.vae.config
-        if config.latents_mean is not None and config.latents_std is not None:
-            mean, std = (
-                torch.tensor(part, device=self.device).view(1, -1, 1, 1)
-                for part in (config.latents_mean, config.latents_std)
-            )
-            latents = latents * std / config.scaling_factor + mean
-        else:
-            latents = latents / config.scaling_factor
-        return self.vae.decode(latents.to(self.vae.dtype)).sample.float()
+        lanes = [row.conditions.lanes for row in rows]
+        worn = [row.worn for row in rows]
+        with self._wardrobe.on(list(zip(lanes, worn, strict=True))):
+            made = self._architecture.denoise(rows).float()
+        parts = made.split(lanes)
+        return [row.guided(part) for row, part in zip(rows, parts, strict=True)]
 
     def decode(self, rows: Sequence[Row]) -> list[NDArray[np.uint8] | None]:
         """Decodes finished rows of one shape to uint8 (height, width, 3); None: not a picture."""
-        rgb = self.decode_tensor(torch.cat([row.latents for row in rows]))
+        rgb = self._codec.decode(torch.cat([row.latents for row in rows]))
         sound = rgb.isfinite().flatten(1).all(1).tolist()
         pixels = (rgb / 2 + 0.5).clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1)
-        return [one if ok else None for one, ok in zip(pixels.cpu().numpy(), sound, strict=True)]
+        drawn = pixels.cpu().numpy()
+        laid = [
+            row.source.finish(one) if row.source else one
+            for row, one in zip(rows, drawn, strict=True)
+        ]
+        return [one if ok else None for one, ok in zip(laid, sound, strict=True)]
 
     def clear_cache(self) -> None:
         """Gives back what the allocator keeps."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _source(
+    picture: NDArray[np.uint8] | None,
+    clean: torch.Tensor | None,
+    noise: torch.Tensor,
+    mask: Mask | None,
+    painting: bool,
+) -> Source | None:
+    if picture is None:
+        return None
+    # Where the denoiser paints over by itself nothing is blended, and no latents are needed.
+    kept = noise if clean is None else clean
+    return Source(picture, kept, noise, mask, blended=not painting)

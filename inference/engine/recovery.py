@@ -8,23 +8,26 @@ from typing import TypeVar
 
 import torch
 
-from inference.engine.errors import ModelFailed
+from inference.engine.errors import EngineError, ModelFailed
 
 log = logging.getLogger(__name__)
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
+_NO_MEMORY = "can't allocate memory"  # how torch says it of the machine's own
+
 
 def each(
     work: Callable[[Sequence[In]], Sequence[Out]],
     rows: Sequence[In],
     clear_cache: Callable[[], None],
-) -> list[Out | ModelFailed]:
+) -> list[Out | EngineError]:
     """Runs ``work`` on all rows, and once more in parts where that failed.
 
     Out of memory: the cache is cleared and the rows are halved. Any other failure: each row alone,
-    so that only the one at fault fails. ``work`` must not change the rows.
+    so that only the one at fault fails. What the engine itself refuses is not tried again. ``work``
+    must not change the rows.
 
     Returns:
         For every row its result, or why there is none.
@@ -32,7 +35,9 @@ def each(
     parts = _attempt(work, rows)
     if not isinstance(parts, Exception):
         return list(parts)
-    if isinstance(parts, torch.OutOfMemoryError):
+    if isinstance(parts, EngineError) and len(rows) == 1:
+        return [parts]
+    if short_of_memory(parts):
         clear_cache()
         half = (len(rows) + 1) // 2
         groups = [rows[:half], rows[half:]]
@@ -41,14 +46,22 @@ def each(
     return [one for group in groups if group for one in _last_attempt(work, group)]
 
 
+def short_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory was short, the card's or the machine's."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _NO_MEMORY in str(error)
+
+
 def _last_attempt(
     work: Callable[[Sequence[In]], Sequence[Out]], rows: Sequence[In]
-) -> Sequence[Out | ModelFailed]:
+) -> Sequence[Out | EngineError]:
     result = _attempt(work, rows)
     if not isinstance(result, Exception):
         return result
-    short = isinstance(result, torch.OutOfMemoryError)
-    cause = "out of memory" if short else type(result).__name__
+    if isinstance(result, EngineError):
+        return [result] * len(rows)
+    cause = "out of memory" if short_of_memory(result) else type(result).__name__
     return [ModelFailed(f"the model failed: {cause}") for _ in rows]
 
 
@@ -57,6 +70,8 @@ def _attempt(
 ) -> Sequence[Out] | Exception:
     try:
         return work(rows)
+    except EngineError as error:
+        return error
     except Exception as error:
         log.warning("a batch of %d failed", len(rows), exc_info=True)
         # Its frames hold the tensors that did not fit.

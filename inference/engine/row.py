@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 
+from inference.engine.control import Hint
 from inference.engine.errors import EngineError
+from inference.engine.lora import Worn
 from inference.engine.request import ImageRequest, Picture, Watcher
 from inference.engine.schedulers import Schedule
 from inference.engine.shapes import Size
+from inference.engine.source import Source
 
 
 class Shape(NamedTuple):
@@ -29,7 +33,7 @@ class Conditions:
     Attributes:
         tokens: (lanes, tokens, width).
         pooled: (lanes, width).
-        sizes: (lanes, 6), SDXL's original size, crop and target size.
+        sizes: (lanes, 6), SDXL's original size, crop and target size; others: (lanes, 0).
     """
 
     tokens: torch.Tensor
@@ -48,6 +52,10 @@ class Row:
 
     Attributes:
         latents: (1, channels, height, width) in float32.
+        source: The picture that it begins from, if any.
+        seen: (1, 1 + channels, h, w), what a denoiser made for painting over sees; else None.
+        hints: Drawings to follow.
+        worn: Adapters and their weights.
         guess: What the latents would be if this were the last step.
         index: Steps done.
         ended: Whether the watcher has heard the end.
@@ -61,6 +69,10 @@ class Row:
     conditions: Conditions
     latents: torch.Tensor
     began: float
+    source: Source | None = None
+    seen: torch.Tensor | None = None
+    hints: Sequence[Hint] = ()
+    worn: Sequence[Worn] = ()
     guess: torch.Tensor = field(init=False)
     index: int = 0
     ended: bool = False
@@ -73,11 +85,17 @@ class Row:
     def scaled(self) -> torch.Tensor:
         """What the denoiser sees: (lanes, channels, height, width)."""
         scaled = self.schedule.scaled(self.latents, self.index)
+        if self.seen is not None:
+            scaled = torch.cat([scaled, self.seen], 1)
         return scaled.expand(self.conditions.lanes, -1, -1, -1)
 
     def times(self) -> torch.Tensor:
         """The time step of every lane, float32."""
         return self.schedule.time(self.index).float().expand(self.conditions.lanes)
+
+    def acting(self) -> list[Hint]:
+        """The drawings that act at the step at hand."""
+        return [hint for hint in self.hints if hint.acts(self.index, self.schedule.count)]
 
     def guided(self, lanes: torch.Tensor) -> torch.Tensor:
         """Classifier-free guidance: away from the negative prompt (arXiv:2207.12598)."""
@@ -89,7 +107,12 @@ class Row:
     @torch.inference_mode()
     def advance(self, prediction: torch.Tensor) -> None:
         """Does one step with what the denoiser said."""
-        self.latents, self.guess = self.schedule.step(prediction, self.index, self.latents)
+        latents, guess = self.schedule.step(prediction, self.index, self.latents)
+        if self.source is not None:
+            before = self.schedule.noised(self.source.clean, self.source.noise, self.index + 1)
+            latents = self.source.keep(latents, before)
+            guess = self.source.keep(guess, self.source.clean)
+        self.latents, self.guess = latents, guess
         self.index += 1
 
     def finish(self, picture: Picture) -> None:

@@ -37,3 +37,8 @@ def size_of(aspect: str, base_px: int, multiple_px: int) -> Size:
         return bent + math.log(area / (size.width * size.height))
 
     return min(fitting, key=distance)
+
+
+def nearest_aspect(width: int, height: int) -> str:
+    """Returns the aspect ratio nearest to a picture's."""
+    return min(ASPECTS, key=lambda aspect: abs(math.log(width / height / ASPECTS[aspect])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, Self
 
 import grpc
@@ -16,6 +16,7 @@ from tritonclient.utils import InferenceServerException
 from inference.api.port import Unreachable
 from inference.engine.errors import Canceled, EngineError
 from inference.engine.request import ImageRequest, Picture, Progress
+from inference.engine.status import ModelStatus
 from inference.triton import wire
 from kit import telemetry
 
@@ -52,20 +53,23 @@ class Triton:
     async def __aexit__(self, *exc: object) -> None:
         await self._client.close()
 
-    async def ready(self) -> bool:
-        """Whether the model answers; Triton's own word is not enough.
+    async def models(self) -> dict[str, ModelStatus] | None:
+        """How every model is, by the engine's own word; None: it does not answer.
 
-        A Triton whose model process was killed goes on to call the model ready.
+        Triton's word is not enough: one whose model process was killed goes on to call the model
+        ready.
         """
-        stream = self._client.stream_infer(_once(wire.PING), stream_timeout=PING_SECONDS)
+        stream = self._client.stream_infer(_once([wire.PING]), stream_timeout=PING_SECONDS)
         try:
-            async for _, error in stream:
-                return error is None
+            async for result, error in stream:
+                if error is not None:
+                    return None
+                return wire.decode_statuses(result.as_numpy(wire.EVENT).reshape(-1)[0])
         except grpc.aio.AioRpcError:
             pass
         finally:
             stream.cancel()
-        return False
+        return None
 
     async def revive(self) -> bool:
         """Breaks the calls that nobody will answer and loads the model anew, where Triton lives.
@@ -98,8 +102,8 @@ class Triton:
             Unreachable: Triton cannot be reached, or ended the call.
         """
         limit = QUEUE_SECONDS_MAX + request.timeout_seconds
-        raw = wire.encode_request(request)
-        stream = self._client.stream_infer(_once(raw), stream_timeout=limit)
+        parts = wire.encode_request(request)
+        stream = self._client.stream_infer(_once(parts), stream_timeout=limit)
         self._streams.add(stream)
         try:
             async for result, error in stream:
@@ -121,9 +125,9 @@ class Triton:
         raise Unreachable("Triton ended the call without a picture")
 
 
-async def _once(request: bytes) -> AsyncIterator[dict[str, Any]]:
-    given = InferInput(wire.REQUEST, [1], "BYTES")
-    given.set_data_from_numpy(np.array([request], np.object_))
+async def _once(parts: Sequence[bytes]) -> AsyncIterator[dict[str, Any]]:
+    given = InferInput(wire.REQUEST, [len(parts)], "BYTES")
+    given.set_data_from_numpy(np.array(parts, np.object_))
     yield {"model_name": wire.MODEL, "inputs": [given], "parameters": telemetry.carrier()}
 
 

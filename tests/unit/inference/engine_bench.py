@@ -18,13 +18,19 @@ from inference.engine.request import ImageRequest, Picture, Progress
 
 CPU = torch.device("cpu")
 Asked = dict[str, Any]
+BYTES_MAX = 1 << 30
+
+
+def now(work: Callable[[], None]) -> None:
+    """Does in the foreground what is else done beside the loop."""
+    work()
 
 
 class Spied(Model):
     """A model that tells what it was asked, and fails when told to."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__("tiny", directory, CPU)
+        super().__init__(directory.name, directory, CPU)
         self.reset()
 
     def reset(self) -> None:
@@ -91,9 +97,19 @@ class Bench:
     def engine(self, rows_max: int = 8, waiting_max: int = 64) -> Engine:
         self.model.reset()
         self.now = 0.0
-        installed = Installed(self.model, Profile(rows_max, 0.5))
-        registry = Registry({"tiny": installed, "broken": None}, "tiny")
+        registry = self.registry(Profile(rows_max, 0.5))
         return Engine(registry, waiting_max, clock=lambda: self.now)
+
+    def registry(self, profile: Profile) -> Registry:
+        """Knows the one model; whatever else lies in its folder cannot be loaded."""
+
+        def load(path: Path) -> Installed:
+            if path != self.directory:
+                raise OSError("broken")
+            return Installed(self.model, profile)
+
+        root, clock = self.directory.parent, lambda: self.now
+        return Registry(root, self.directory.name, load, BYTES_MAX, clock, now)
 
     def run(self, engine: Engine, *asked: Asked, heard: list[Heard] | None = None) -> list[Heard]:
         watchers = heard or [Heard() for _ in asked]

@@ -1,7 +1,7 @@
 """What the engine does, seen from the environment that has torch.
 
-``python -m tests.unit.inference.engine_checks`` runs every check on a tiny model and prints their
-findings as one JSON object; the tests in ``test_engine.py`` judge them.
+``python -m tests.unit.inference.engine_checks [name ...]`` runs checks, or all, on tiny models and
+prints their findings as one JSON object; the tests beside it judge them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,29 @@ from typing import Any
 import torch
 from PIL import Image
 
+from inference.engine import engine as engine_module
+from inference.engine import recovery
 from inference.engine.engine import Engine
+from inference.engine.material import Pixels
 from inference.engine.profile import measure
-from inference.engine.registry import Registry
-from tests.unit.inference import tiny
-from tests.unit.inference.engine_bench import CPU, Asked, Bench, Heard, refusal, request
+from inference.engine.registry import Registry, loader
+from tests.unit.inference import (
+    full_size,
+    material_checks,
+    registry_checks,
+    safety_checks,
+    tiny,
+)
+from tests.unit.inference.engine_bench import (
+    BYTES_MAX,
+    CPU,
+    Asked,
+    Bench,
+    Heard,
+    now,
+    refusal,
+    request,
+)
 
 MIXED: list[Asked] = [
     {"seed": 1, "steps": 12, "guidance_scale": 5.0},
@@ -53,7 +71,7 @@ def company(bench: Bench) -> dict[str, Any]:
 
 def reference(bench: Bench) -> dict[str, Any]:
     """The same picture from the pipeline of diffusers itself."""
-    pipeline = bench.model._pipeline
+    pipeline = bench.model._architecture._pipeline
     pipeline.set_progress_bar_config(disable=True)
     differences = []
     for negative, guidance in (("", 2.5), ("blue", 7.0)):
@@ -137,16 +155,58 @@ def memory(bench: Bench) -> dict[str, Any]:
     }
 
 
+def allocator(bench: Bench) -> dict[str, Any]:
+    """How the machine's own allocator says that memory is short, asked for more than there is."""
+
+    def refuse(rows: list[int]) -> list[int]:
+        if len(rows) > 1:
+            torch.empty(1 << 50)
+        return [row * 10 for row in rows]
+
+    cleared: list[int] = []
+    said = recovery.each(refuse, [1, 2], lambda: cleared.append(1))
+    others = [recovery.short_of_memory(error) for error in (ValueError("x"), RuntimeError("x"))]
+    return {"rows": said, "cleared": len(cleared), "others": others}
+
+
 def refusing(bench: Bench) -> dict[str, Any]:
     engine = bench.engine(waiting_max=2)
+    bench.run(engine, {"steps": 1})
     for seed in (1, 2):
         engine.submit(request(seed=seed), Heard())
+    heavy = bench.engine()
+    dot = Pixels(4096, 1024, 3, bytes(4096 * 1024 * 3))
+    heavy.submit(request(image=dot, mask=Pixels(1, 1, 1, b"1")), Heard())
+    limit, engine_module.WAITING_BYTES_MAX = engine_module.WAITING_BYTES_MAX, 20_000_000
+    pictures = refusal(heavy, image=dot)
+    words = refusal(heavy)
+    engine_module.WAITING_BYTES_MAX = limit
     return {
+        "pictures": pictures,
+        "words": words,
         "overloaded": refusal(engine),
         "unknown": refusal(engine, model="none"),
-        "broken": refusal(engine, model="broken"),
         "invalid": refusal(engine, aspect="2:1"),
     }
+
+
+def broken(bench: Bench) -> dict[str, Any]:
+    """A model that cannot be loaded, asked for again and again as the time goes on."""
+    folder = bench.directory.with_name("broken")
+    folder.mkdir()
+    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
+    engine = bench.engine()
+    tries = []
+    for bench.now in (0.0, 5.0, 11.0, 100.0, 500.0, 1_000.0, 2_000.0):
+        refused = refusal(engine, model="broken")
+        if not refused:
+            refused = {
+                "reason": bench.run(engine, {"model": "broken"})[0].outcome,
+                "accepted": True,
+            }
+        tries.append(refused)
+    other = bench.run(engine, {"seed": 1, "steps": 2})[0].outcome
+    return {"tries": tries, "other": other}
 
 
 def timing(bench: Bench) -> dict[str, Any]:
@@ -166,7 +226,7 @@ def repeating(bench: Bench) -> dict[str, Any]:
 
 
 def turns(bench: Bench) -> dict[str, Any]:
-    """Eight squares and one wide picture: how far each is when the wide one is half done."""
+    """Eight squares and one wide picture: how far each is after ten steps of the loop."""
     engine = bench.engine()
     squares = [{"seed": seed, "steps": 10} for seed in range(8)]
     heard = [Heard() for _ in range(9)]
@@ -197,7 +257,8 @@ def previews(bench: Bench) -> dict[str, Any]:
 def installed(bench: Bench) -> dict[str, Any]:
     profile = measure(bench.model)
     (bench.directory / "atelier.json").write_text('{"steps": 5, "guidance_scale": 2.5}')
-    said = bench.run(Engine(Registry.load(bench.directory.parent, "tiny", CPU)), {"seed": 1})[0]
+    registry = Registry(bench.directory.parent, "tiny", loader(CPU), BYTES_MAX, background=now)
+    said = bench.run(Engine(registry), {"seed": 1})[0]
     assert said.picture
     return {
         "rows_max": profile.rows_max,
@@ -213,12 +274,18 @@ CHECKS = (
     cancelling,
     failing,
     memory,
+    allocator,
     refusing,
+    broken,
     timing,
     repeating,
     turns,
     previews,
     installed,
+    *material_checks.CHECKS,
+    *registry_checks.CHECKS,
+    *safety_checks.CHECKS,
+    *full_size.CHECKS,
 )
 
 
@@ -227,8 +294,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "tiny"
         tiny.build().save_pretrained(directory)
+        material_checks.prepare(directory)
         bench = Bench(directory)
-        json.dump({check.__name__: check(bench) for check in CHECKS}, sys.stdout)
+        asked = sys.argv[1:]
+        checks = [each for each in CHECKS if not asked or each.__name__ in asked]
+        json.dump({check.__name__: check(bench) for check in checks}, sys.stdout)
 
 
 if __name__ == "__main__":

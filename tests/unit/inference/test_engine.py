@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from typing import Any
 
 import pytest
 
-from deploy.local.layout import ROOT, environment_bin
-
-CHECKS_SECONDS = 240
-
-
-@pytest.fixture(scope="module")
-def found() -> dict[str, Any]:
-    """What the engine did; in a process of its own because torch lives in another environment."""
-    checks = subprocess.run(
-        [environment_bin(".venv-models") / "python", "-m", "tests.unit.inference.engine_checks"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=CHECKS_SECONDS,
-        check=False,
-    )
-    assert checks.returncode == 0, checks.stderr
-    return dict(json.loads(checks.stdout))
+pytestmark = pytest.mark.timeout(330)
 
 
 def test_rows_that_join_and_leave_at_different_steps_end_as_each_does_alone(
@@ -74,15 +55,36 @@ def test_out_of_memory_for_a_single_row_is_tried_twice_and_then_said_clearly(
     assert "out of memory" in found["memory"]["message"]
 
 
+def test_the_machines_own_allocator_is_understood_too(found: dict[str, Any]) -> None:
+    assert found["allocator"] == {"rows": [10, 20], "cleared": 1, "others": [False, False]}
+
+
 def test_a_full_line_refuses_and_says_when_to_come_back(found: dict[str, Any]) -> None:
     refusal = found["refusing"]["overloaded"]
     assert refusal["reason"] == "OVERLOADED"
     assert refusal["retry_after_seconds"] == pytest.approx(2 * 12 * 0.5)
 
 
-def test_models_that_are_missing_or_broken_are_told_apart(found: dict[str, Any]) -> None:
+def test_pictures_of_waiting_rows_are_bounded_in_bytes(found: dict[str, Any]) -> None:
+    assert found["refusing"]["pictures"]["reason"] == "OVERLOADED"
+    assert found["refusing"]["words"] == {}
+
+
+def test_a_model_that_is_not_installed_is_refused(found: dict[str, Any]) -> None:
     assert found["refusing"]["unknown"]["reason"] == "UNKNOWN_MODEL"
-    assert found["refusing"]["broken"]["reason"] == "MODEL_FAILED"
+
+
+def test_a_model_that_cannot_be_loaded_fails_alone_and_is_tried_again_but_not_for_ever(
+    found: dict[str, Any],
+) -> None:
+    tries = found["broken"]["tries"]
+    assert {one["reason"] for one in tries} == {"MODEL_FAILED"}
+    accepted = [one.get("accepted", False) for one in tries]
+    # At 0, 11, 100, 500 and 1,000 s; not after 5 s, and not a sixth time.
+    assert accepted == [True, False, True, True, True, True, False]
+    assert tries[1]["retry_after_seconds"] == pytest.approx(5)
+    assert tries[6]["retry_after_seconds"] is None
+    assert found["broken"]["other"] == "PICTURE"
 
 
 def test_an_invalid_request_names_its_field(found: dict[str, Any]) -> None:
@@ -104,8 +106,9 @@ def test_the_same_seed_gives_the_same_picture_and_another_seed_another(
     assert repeated["first"] == repeated["second"] != repeated["other"]
 
 
-def test_a_lonely_shape_gets_as_many_steps_as_a_crowded_one(found: dict[str, Any]) -> None:
-    assert found["turns"]["steps"] == [5] * 9
+def test_shapes_share_the_card_by_seconds_and_not_by_steps(found: dict[str, Any]) -> None:
+    # One step of eight squares costs as much as eight of the wide picture alone.
+    assert found["turns"]["steps"] == [1] * 8 + [9]
 
 
 def test_previews_are_small_jpegs_of_every_other_step_and_only_where_asked(

@@ -13,8 +13,10 @@ from atelier.inference.v1 import inference_pb2 as pb
 from inference.api import readiness
 from inference.api.port import Unreachable
 from inference.api.readiness import Readiness
+from inference.engine import status
 from inference.engine.errors import ModelFailed
 from inference.engine.request import ImageRequest, Picture, Progress
+from inference.engine.status import ModelStatus
 
 
 class Engine:
@@ -22,13 +24,14 @@ class Engine:
 
     def __init__(self) -> None:
         self.answers = False
+        self.told = {"sdxl": ModelStatus(status.READY), "other": ModelStatus(status.UNLOADED)}
         self.broken: set[str] = set()
         self.trials: list[str] = []
         self.tried_again = asyncio.Event()
         self.revivals = 0
 
-    async def ready(self) -> bool:
-        return self.answers
+    async def models(self) -> dict[str, ModelStatus] | None:
+        return self.told if self.answers else None
 
     async def revive(self) -> bool:
         self.revivals += 1
@@ -77,16 +80,21 @@ async def test_a_model_is_starting_until_a_real_request_has_passed(watched: Watc
     assert set(watched.readiness.states.values()) == {pb.MODEL_STATE_STARTING}
     watched.engine.answers = True
     assert await watched.next() is True
-    assert sorted(watched.engine.trials) == ["other", "sdxl"]
-    assert set(watched.readiness.states.values()) == {pb.MODEL_STATE_READY}
+    assert watched.engine.trials == ["sdxl"]
+    assert watched.readiness.states["sdxl"] == pb.MODEL_STATE_READY
 
 
-async def test_another_model_that_fails_does_not_stop_the_default_one(watched: Watched) -> None:
-    watched.engine.broken = {"other"}
+async def test_other_models_are_as_the_engine_says_and_are_not_loaded_to_find_out(
+    watched: Watched,
+) -> None:
+    watched.engine.told["other"] = ModelStatus(status.FAILED, failure="broken")
+    watched.engine.told["sdxl"] = ModelStatus(status.BUSY, 3, 1_000)
     watched.engine.answers = True
     assert await watched.next() is True
-    assert watched.readiness.states["other"] == pb.MODEL_STATE_FAILED
-    assert watched.readiness.states["sdxl"] == pb.MODEL_STATE_READY
+    own, other = sorted(watched.readiness.models, key=lambda model: model.name, reverse=True)
+    assert (own.state, own.rows, own.size_bytes) == (pb.MODEL_STATE_BUSY, 3, 1_000)
+    assert (other.state, other.failure) == (pb.MODEL_STATE_FAILED, "broken")
+    assert "other" not in watched.engine.trials
 
 
 async def test_an_engine_that_goes_away_is_noticed_and_welcomed_back(watched: Watched) -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import os
 import threading
-from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as triton
 from opentelemetry.trace import Span, SpanKind
 
-from inference.engine.engine import WAITING_MAX, Engine
 from inference.engine.errors import Canceled, EngineError, InvalidRequest, ModelFailed
-from inference.engine.model import default_device
-from inference.engine.registry import Registry
+from inference.engine.opening import Options, open_engine
 from inference.engine.request import Picture, Progress
 from inference.triton import wire
 from kit import telemetry
@@ -27,18 +24,13 @@ class TritonPythonModel:
     """Named and shaped as Triton's python backend wants it."""
 
     def initialize(self, args: dict[str, str]) -> None:  # noqa: ARG002  # Triton's signature
-        """Loads and warms every model, then begins to sample."""
+        """Loads and warms the default model, then begins to sample."""
         telemetry.configure(
             "triton",
             os.environ.get("ATELIER_LOG_LEVEL", "INFO"),
             os.environ.get("ATELIER_OTLP_ENDPOINT", ""),
         )
-        registry = Registry.load(
-            Path(os.environ["ATELIER_MODELS_DIR"]),
-            os.environ["ATELIER_DEFAULT_MODEL"],
-            default_device(),
-        )
-        self._engine = Engine(registry, int(os.environ.get("ATELIER_WAITING_MAX", WAITING_MAX)))
+        self._engine = open_engine(Options.of(os.environ))
         self._thread = threading.Thread(target=self._engine.run, name="engine")
         self._thread.start()
 
@@ -46,19 +38,19 @@ class TritonPythonModel:
         """Puts requests in line and returns at once, so that Triton stays responsive."""
         for request in requests:
             responses = _Responses(request.get_response_sender(), _span(request))
-            raw = triton.get_input_tensor_by_name(request, wire.REQUEST).as_numpy().reshape(-1)[0]
+            parts = triton.get_input_tensor_by_name(request, wire.REQUEST).as_numpy().reshape(-1)
             try:
-                if raw == wire.PING:
+                if parts[0] == wire.PING:
                     self._answer_ping(responses)
                 else:
-                    self._engine.submit(_decode(raw), responses)
+                    self._engine.submit(_decode(parts), responses)
             except EngineError as error:
                 responses.failed(error)
 
     def _answer_ping(self, responses: _Responses) -> None:
         if not self._thread.is_alive():
             raise ModelFailed("the engine has ended")
-        responses.pong()
+        responses.pong(wire.encode_statuses(self._engine.statuses()))
 
     def finalize(self) -> None:
         """Ends the engine; rows that are left fail."""
@@ -66,10 +58,10 @@ class TritonPythonModel:
         self._thread.join(JOIN_SECONDS)
 
 
-def _decode(raw: bytes):
+def _decode(parts: np.ndarray):
     try:
-        return wire.decode_request(raw)
-    except (ValueError, TypeError) as error:
+        return wire.decode_request(parts)
+    except (ValueError, TypeError, KeyError, IndexError) as error:
         raise InvalidRequest(f"not a request: {error}") from error
 
 
@@ -94,8 +86,8 @@ class _Responses:
     def progress(self, progress: Progress) -> None:
         self._sender.send(_response(wire.encode_progress(progress), NOTHING))
 
-    def pong(self) -> None:
-        response = _response(wire.PING, NOTHING)
+    def pong(self, statuses: bytes) -> None:
+        response = _response(statuses, NOTHING)
         self._sender.send(response, flags=triton.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def finished(self, picture: Picture) -> None:

@@ -1,0 +1,66 @@
+"""How a row ends: decoded, checked, handed over."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.engine import recovery
+from inference.engine.errors import CheckFailed, ContentFiltered, EngineError, ModelFailed
+from inference.engine.model import Model
+from inference.engine.request import Picture
+from inference.engine.row import Row
+from inference.engine.safety import Check, Verdict
+
+log = logging.getLogger(__name__)
+
+
+class Ending:
+    """Ends rows whose steps are done.
+
+    Args:
+        check: Judges every picture before anybody sees it.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, check: Check, clock: Callable[[], float]) -> None:
+        self._check = check
+        self._clock = clock
+
+    def finish(self, model: Model, rows: Sequence[Row]) -> None:
+        """Ends rows of one shape; every watcher hears of its own."""
+        if not rows:
+            return
+        decoded = recovery.each(model.decode, rows, model.clear_cache)
+        for row, pixels in zip(rows, decoded, strict=True):
+            if isinstance(pixels, EngineError):
+                row.fail(pixels)
+            elif pixels is None:
+                row.fail(ModelFailed("the decoder gave numbers that are no picture"))
+            else:
+                self._hand_over(row, pixels)
+
+    def _hand_over(self, row: Row, pixels: NDArray[np.uint8]) -> None:
+        seconds = self._clock() - row.began
+        verdict = self._judge(row, pixels)
+        if isinstance(verdict, EngineError):
+            row.fail(verdict)
+            return
+        name, request = row.shape.model, row.request
+        steps, guidance = row.schedule.count, row.guidance_scale
+        row.finish(Picture(pixels, name, request.seed, steps, guidance, seconds, verdict))
+
+    def _judge(self, row: Row, pixels: NDArray[np.uint8]) -> Verdict | EngineError:
+        try:
+            verdict = self._check.judge(pixels, row.request.prompt)
+        except EngineError as error:
+            return error
+        except Exception as error:
+            log.exception("the safety check failed")
+            return CheckFailed(f"the safety check failed: {type(error).__name__}")
+        if not verdict.allowed:
+            return ContentFiltered(f"refused by the safety check: {', '.join(verdict.flags)}")
+        return verdict

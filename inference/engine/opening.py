@@ -1,0 +1,82 @@
+"""An engine from its settings, the same wherever it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from inference.engine.engine import WAITING_MAX, Engine
+from inference.engine.model import default_device
+from inference.engine.registry import Registry, bytes_max, loader
+from inference.engine.safety import Check, Off
+from inference.engine.safety_local import Local
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of an engine.
+
+    Attributes:
+        models: Folder with one folder per model.
+        default_model: Which one is meant where a request names neither a model nor a quality; it is
+            loaded before the first request.
+        waiting_max: Rows that may wait.
+        model_bytes_max: Memory that all models together may take; 0: 80 % of the card's, or half of
+            the machine's without one.
+        safety: ``local`` has every picture checked here; anything else not.
+        safety_dir: The model of that check.
+    """
+
+    models: Path
+    default_model: str
+    waiting_max: int = WAITING_MAX
+    model_bytes_max: int = 0
+    safety: str = ""
+    safety_dir: Path | None = None
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        """Reads them from the environment of a process that has no settings of its own.
+
+        Raises:
+            KeyError: ATELIER_MODELS_DIR or ATELIER_DEFAULT_MODEL is missing.
+            ValueError: A number is none.
+        """
+        safety_dir = environment.get("ATELIER_SAFETY_DIR", "")
+        return cls(
+            Path(environment["ATELIER_MODELS_DIR"]),
+            environment["ATELIER_DEFAULT_MODEL"],
+            int(environment.get("ATELIER_WAITING_MAX", WAITING_MAX)),
+            int(environment.get("ATELIER_MODEL_BYTES_MAX", 0)),
+            environment.get("ATELIER_SAFETY", ""),
+            Path(safety_dir) if safety_dir else None,
+        )
+
+
+def open_engine(options: Options) -> Engine:
+    """Makes an engine whose default model is loaded, if it can be.
+
+    Raises:
+        ValueError: A check was asked for without its model.
+    """
+    device = default_device()
+    size = options.model_bytes_max or bytes_max(device)
+    number_bytes = 2 if device.type == "cuda" else 4
+    registry = Registry(
+        options.models, options.default_model, loader(device), size, number_bytes=number_bytes
+    )
+    engine = Engine(registry, options.waiting_max, check=_check(options))
+    registry.preload()
+    return engine
+
+
+def _check(options: Options) -> Check:
+    if options.safety != LOCAL:
+        return Off()
+    if options.safety_dir is None:
+        raise ValueError("ATELIER_SAFETY=local needs ATELIER_SAFETY_DIR")
+    return Local(options.safety_dir, default_device())

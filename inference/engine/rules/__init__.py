@@ -1,0 +1,1 @@
+"""Rules: what a part of a picture becomes. numpy and OpenCV only; nothing here needs torch."""

@@ -1,0 +1,148 @@
+"""Colours: sRGB and CIELAB (D65, IEC 61966-2-1 and CIE 15), and how different two of them look."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+_TO_XYZ = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+)
+_WHITE = np.array([0.95047, 1.0, 1.08883])
+_DELTA = 6 / 29
+_SHARES = 513  # of the chroma that was asked for
+_IN_GAMUT = 1e-6
+
+
+def from_hex(colour: str) -> Pixels:
+    """The three bytes of "#rrggbb"."""
+    return np.frombuffer(bytes.fromhex(colour[1:]), np.uint8)
+
+
+def to_lab(rgb: Pixels) -> Floats:
+    """L 0 to 100, a and b, of sRGB bytes (..., 3)."""
+    light = rgb.astype(np.float64) / 255
+    light = np.where(light <= 0.04045, light / 12.92, ((light + 0.055) / 1.055) ** 2.4)
+    xyz = light @ _TO_XYZ.T / _WHITE
+    f = np.where(xyz > _DELTA**3, np.cbrt(xyz), xyz / (3 * _DELTA**2) + 4 / 29)
+    return np.stack(
+        [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1
+    )
+
+
+def _linear(lab: Floats) -> Floats:
+    """Linear RGB, below 0 or above 1 where the colour cannot be shown."""
+    y = (lab[..., 0] + 16) / 116
+    f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], -1)
+    xyz = np.where(f > _DELTA, f**3, 3 * _DELTA**2 * (f - 4 / 29)) * _WHITE
+    return xyz @ np.linalg.inv(_TO_XYZ).T
+
+
+def to_rgb(lab: Floats) -> Pixels:
+    """The nearest sRGB bytes (..., 3)."""
+    light = np.clip(_linear(lab), 0, 1)
+    coded = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.rint(coded * 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=64)
+def ramp(colour: str) -> tuple[Pixels, Pixels]:
+    """A colour at every lightness.
+
+    Where it cannot be shown that light or that dark, it is paler: lightness is kept, chroma is not.
+    The brightest yellows end abruptly, for nothing lighter of their hue is nearly as rich.
+
+    Args:
+        colour: "#rrggbb".
+
+    Returns:
+        By lightness in OpenCV's bytes (0 to 255 for L 0 to 100): RGB (256, 3), and a and b in
+        OpenCV's bytes (256, 2).
+    """
+    lightness = np.arange(256) / 2.55
+    wanted = to_lab(from_hex(colour))[1:]
+    shares = np.linspace(0, 1, _SHARES)
+    lab = np.empty((256, _SHARES, 3))
+    lab[..., 0], lab[..., 1:] = lightness[:, None], shares[:, None] * wanted
+    light = _linear(lab)
+    # Not by halving: around yellow a colour may be shown whose paler kin cannot.
+    shown = ((light >= -_IN_GAMUT) & (light <= 1 + _IN_GAMUT)).all(-1)
+    richest = _SHARES - 1 - shown[:, ::-1].argmax(1)
+    chroma = shares[richest, None] * wanted
+    return (
+        to_rgb(np.column_stack([lightness, chroma])),
+        np.rint(chroma + 128).clip(0, 255).astype(np.uint8),
+    )
+
+
+def ciede2000(first: Floats, second: Floats) -> Floats:
+    """How different Lab colours (..., 3) look; 1 is just seen.
+
+    G. Sharma, W. Wu, E. Dalal: The CIEDE2000 color-difference formula (2005).
+    """
+    (l1, a1, b1), (l2, a2, b2) = np.moveaxis(first, -1, 0), np.moveaxis(second, -1, 0)
+    mean7 = ((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2) ** 7
+    stretch = 1.5 - 0.5 * np.sqrt(mean7 / (mean7 + 25.0**7))
+    a1, a2 = a1 * stretch, a2 * stretch
+    c1, c2 = np.hypot(a1, b1), np.hypot(a2, b2)
+    h1, h2 = np.degrees(np.arctan2(b1, a1)) % 360, np.degrees(np.arctan2(b2, a2)) % 360
+    turn = (h2 - h1 + 180) % 360 - 180
+    turn = np.where((turn == -180) & (h2 > h1), 180, turn)
+    grey = c1 * c2 == 0
+    turn = np.where(grey, 0, turn)
+    hue = np.where(grey, h1 + h2, np.where(np.abs(h1 - h2) > 180, h1 + h2 + 360, h1 + h2) / 2) % 360
+    return _weighted(
+        l2 - l1,
+        c2 - c1,
+        2 * np.sqrt(c1 * c2) * np.sin(np.radians(turn / 2)),
+        (l1 + l2) / 2,
+        (c1 + c2) / 2,
+        hue,
+    )
+
+
+def _weighted(
+    lighter: Floats, richer: Floats, turned: Floats, lightness: Floats, chroma: Floats, hue: Floats
+) -> Floats:
+    """The differences in lightness, chroma and hue, by how well each is seen around their means."""
+    t = (
+        1
+        - 0.17 * np.cos(np.radians(hue - 30))
+        + 0.24 * np.cos(np.radians(2 * hue))
+        + 0.32 * np.cos(np.radians(3 * hue + 6))
+        - 0.20 * np.cos(np.radians(4 * hue - 63))
+    )
+    from_middle = (lightness - 50) ** 2
+    by_lightness = lighter / (1 + 0.015 * from_middle / np.sqrt(20 + from_middle))
+    by_chroma = richer / (1 + 0.045 * chroma)
+    by_hue = turned / (1 + 0.015 * chroma * t)
+    blue = np.radians(60 * np.exp(-(((hue - 275) / 25) ** 2)))
+    rotation = -np.sin(blue) * 2 * np.sqrt(chroma**7 / (chroma**7 + 25.0**7))
+    squares = by_lightness**2 + by_chroma**2 + by_hue**2 + rotation * by_chroma * by_hue
+    return np.sqrt(np.maximum(squares, 0))
+
+
+def largest_difference(first: Pixels, second: Pixels) -> float:
+    """The largest CIEDE2000 between two lists of sRGB bytes (n, 3); 0 for equal or empty ones.
+
+    Only pairs that may be the largest are looked at closely. With weights of at least 1, a
+    rotation that at most doubles the sum of squares and a stretch of a of at most 1.5,
+    CIEDE2000 is never above 1.5 * sqrt(2) times the distance in Lab.
+    """
+    differing = (first != second).any(-1)
+    if not differing.any():
+        return 0.0
+    one, other = to_lab(first[differing]), to_lab(second[differing])
+    bound = 1.5 * 2**0.5 * np.linalg.norm(one - other, axis=-1)
+    nearest = np.argsort(bound)[-1024:]
+    least = float(ciede2000(one[nearest], other[nearest]).max())
+    rest = bound > least
+    return max(least, float(ciede2000(one[rest], other[rest]).max(initial=0)))

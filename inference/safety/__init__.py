@@ -1,0 +1,1 @@
+"""Safety checks that are asked elsewhere; the port and the local one are the engine's."""

@@ -1,0 +1,175 @@
+"""Plays plans on the step loop: arrivals, cancels, faults; in the environment that has torch.
+
+``python -m tests.unit.inference.loop_player`` reads one plan (JSON) a line and answers with what
+became of its rows; the judging is done in ``test_loop.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inference.engine.engine import Engine
+from inference.engine.errors import EngineError
+from inference.engine.material import Control, Lora
+from inference.engine.profile import Profile
+from inference.engine.registry import Installed, Registry
+from tests.unit.inference import material_checks, tiny, tiny_kin
+from tests.unit.inference.engine_bench import BYTES_MAX, Heard, Spied, now, request
+
+STEP_SECONDS = {"tiny": 1.0, "flux": 7.0}  # predicted, of one row's step
+PICTURE, MASK = material_checks.picture(), material_checks.mask()
+MODES: dict[str, dict[str, Any]] = {
+    "text": {"model": "tiny"},
+    "unguided": {"model": "tiny", "guidance_scale": 1.0, "scheduler": "ddim"},
+    "wide": {"model": "tiny", "aspect": "16:9"},
+    "image": {"model": "tiny", "image": PICTURE, "strength": 0.6},
+    "paint": {"model": "tiny", "image": PICTURE, "mask": MASK},
+    "control": {"model": "tiny", "controls": (Control("canny", PICTURE),)},
+    "lora": {"model": "tiny", "loras": (Lora("blue"),), "scheduler": "euler_a"},
+    "flux": {"model": "flux", "guidance_scale": 2.0},
+}
+
+
+class Player:
+    """Two models, and a loop of its own for every plan."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        tiny.build().save_pretrained(root / "tiny")
+        material_checks.prepare(root / "tiny")
+        tiny_kin.build_flux().save_pretrained(root / "flux")
+        self.models = {name: Spied(root / name) for name in STEP_SECONDS}
+        self.alone: dict[tuple[str, int, int], torch.Tensor] = {}
+
+    def play(self, plan: dict[str, Any]) -> dict[str, Any]:
+        """Plays one plan.
+
+        Args:
+            plan: ``rows_max``, ``waiting_max``, ``memory`` (rows that fit into a call, 0: all) and
+                ``rows``: ``mode``, ``steps``, ``at`` (steps of the loop before it arrives),
+                ``leaves_after`` (steps) and ``fault``.
+        """
+        return _Play(self, plan).run()
+
+    def lonely(self, mode: str, steps: int, seed: int) -> torch.Tensor:
+        """The latents that such a row ends with when nobody else is there."""
+        key = (mode, steps, seed)
+        if key not in self.alone:
+            play = _Play(self, {"rows_max": 4, "waiting_max": 4, "memory": 0, "rows": []})
+            play.engine.submit(request(seed=seed, steps=steps, **MODES[mode]), Heard())
+            while play.engine.step():
+                pass
+            self.alone[key] = self.models[MODES[mode]["model"]].latents[seed]
+        return self.alone[key]
+
+
+class _Play:
+    def __init__(self, player: Player, plan: dict[str, Any]) -> None:
+        self.player, self.plan = player, plan
+        self.now, self.tick = 0.0, 0
+        self.calls: list[dict[str, Any]] = []
+        for name, model in player.models.items():
+            model.reset()
+            model.before = lambda seeds, name=name: self.before(name, seeds)
+            model.poisoned = {n for n, row in self.rows if row["fault"] == "nan"}
+        root, most = player.root, plan["rows_max"]
+        profiles = {name: Profile(most, seconds) for name, seconds in STEP_SECONDS.items()}
+
+        def load(path: Path) -> Installed:
+            return Installed(player.models[path.name], profiles[path.name])
+
+        registry = Registry(root, "tiny", load, BYTES_MAX, lambda: self.now, now)
+        self.engine = Engine(registry, plan["waiting_max"], clock=lambda: self.now)
+
+    @property
+    def rows(self) -> list[tuple[int, dict[str, Any]]]:
+        """By seed, which also tells them apart."""
+        return list(enumerate(self.plan["rows"], 1))
+
+    def before(self, model: str, seeds: list[int]) -> None:
+        """Called before every call of a denoiser; a faulty one raises."""
+        fits = self.plan["memory"] or len(seeds)
+        raising = [n for n, row in self.rows if row["fault"] == "raise" and n in seeds]
+        self.calls.append({"tick": self.tick, "model": model, "seeds": seeds})
+        if len(seeds) > fits:
+            raise torch.OutOfMemoryError("no room")
+        if raising:
+            raise ValueError(f"rows {raising}")
+
+    def run(self) -> dict[str, Any]:
+        heard: dict[int, Heard | str] = {}
+        ready: dict[int, bool] = {}
+        waiting, active = 0, 0
+        last = max((row["at"] for _, row in self.rows), default=0)
+        going = True
+        while going or self.tick <= last:
+            for number, row in self.rows:
+                if row["at"] == self.tick:
+                    ready[number] = not self.engine._waiting
+                    heard[number] = self.arrive(number, row)
+            waiting = max(waiting, len(self.engine._waiting))
+            called = len(self.calls)
+            going = self.engine.step()
+            active = max(active, *(len(rows) for rows in self.engine._active.values()), 0, 0)
+            self.now += self.cost(called)
+            self.tick += 1
+        self.ended = {name: model.latents for name, model in self.player.models.items()}
+        return {
+            "rows": [self.told(number, heard[number], ready[number]) for number, _ in self.rows],
+            "ticks": self.tick,
+            "waiting": waiting,
+            "active": active,
+            "left": len(self.engine._waiting) + len(self.engine._active),
+            "calls": self.calls,
+        }
+
+    def cost(self, called: int) -> float:
+        calls = self.calls[called:]
+        return STEP_SECONDS[calls[0]["model"]] * len(calls[0]["seeds"]) if calls else 0.0
+
+    def arrive(self, number: int, row: dict[str, Any]) -> Heard | str:
+        heard = Heard(row["leaves_after"])
+        try:
+            self.engine.submit(
+                request(seed=number, steps=row["steps"], **MODES[row["mode"]]), heard
+            )
+        except EngineError as error:
+            return error.reason
+        return heard
+
+    def told(self, number: int, heard: Heard | str, ready: bool) -> dict[str, Any]:
+        if isinstance(heard, str):
+            return {"outcome": heard}
+        return {
+            "outcome": heard.outcome,
+            "steps": len(heard.steps),
+            "ready": ready,
+            "difference": self.difference(number) if heard.picture else None,
+        }
+
+    def difference(self, number: int) -> float:
+        row = self.plan["rows"][number - 1]
+        made = self.ended[MODES[row["mode"]]["model"]][number]
+        alone = self.player.lonely(row["mode"], row["steps"], number)
+        return float(((made - alone).abs().max() / alone.abs().max()).item())
+
+
+def main() -> None:
+    logging.disable(logging.CRITICAL)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        player = Player(Path(folder))
+        print("ready", flush=True)
+        for line in sys.stdin:
+            print(json.dumps(player.play(json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""Models loaded when asked for and unloaded for others, on copies of the tiny model of any size."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from inference.engine.engine import PATIENCE_SECONDS, Engine
+from inference.engine.profile import Profile, find_knee
+from inference.engine.registry import Installed, Registry
+from tests.unit.inference.engine_bench import Bench, Heard, Spied, request
+
+SIZE, BUDGET = 40, 100
+
+
+class Sized(Spied):
+    """The tiny model under another name, of a size that a test chooses."""
+
+    def __init__(self, model: Spied, name: str) -> None:
+        self.__dict__ |= copy.copy(model).__dict__
+        self.name = name
+
+    @property
+    def size_bytes(self) -> int:
+        return SIZE
+
+
+class House:
+    """A registry of four models of which two fit, loaded when the check says so."""
+
+    def __init__(self, bench: Bench, budget: int = BUDGET) -> None:
+        self.root = bench.directory.with_name("house")
+        shutil.rmtree(self.root, ignore_errors=True)
+        for name in ("a", "b", "c", "d"):
+            self.install(name, SIZE)
+        self.now = 0.0
+        self.loads: list[str] = []
+        self.pending: list[Callable[[], None]] = []
+        self.model = bench.model
+        bench.model.reset()
+        self.registry = Registry(
+            self.root, "a", self.load, budget, lambda: self.now, self.pending.append, 1
+        )
+        self.engine = Engine(self.registry, clock=lambda: self.now)
+
+    def install(self, name: str, size: int, about: str = "{}") -> None:
+        folder = self.root / name
+        folder.mkdir(parents=True)
+        (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
+        (folder / "unet").mkdir()
+        head = json.dumps({"weight": {"dtype": "F32", "shape": [size], "data_offsets": [0, 0]}})
+        said = len(head).to_bytes(8, "little") + head.encode()
+        for file in ("unet/model.safetensors", "unet/model.fp16.safetensors", "all.safetensors"):
+            (folder / file).write_bytes(said)  # of which only the first is loaded
+        (folder / "atelier.json").write_text(about)
+
+    def load(self, path: Path) -> Installed:
+        self.loads.append(path.name)
+        return Installed(Sized(self.model, path.name), Profile(4, 1.0))
+
+    def finish_loading(self) -> None:
+        while self.pending:
+            self.pending.pop()()
+
+    def submit(self, name: str, steps: int = 3) -> Heard:
+        heard = Heard()
+        self.engine.submit(request(model=name, steps=steps), heard)
+        return heard
+
+    def run(self) -> None:
+        while self.engine.step() or self.pending:
+            self.finish_loading()
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {name: one.state for name, one in self.engine.statuses().items()}
+
+
+def on_demand(bench: Bench) -> dict[str, Any]:
+    """Rows of a loaded model go on while another is loading; both end."""
+    house = House(bench)
+    states = [house.states]
+    first = house.submit("a", steps=6)
+    house.engine.step()
+    states.append(house.states)
+    house.finish_loading()
+    house.engine.step()
+    second = house.submit("b")
+    for _ in range(3):
+        house.engine.step()
+    meanwhile = [len(first.steps), len(second.steps)]
+    states.append(house.states)
+    house.run()
+    return {
+        "states": states,
+        "meanwhile": meanwhile,
+        "outcomes": [first.outcome, second.outcome],
+        "loads": house.loads,
+        "end": house.states,
+    }
+
+
+def making_room(bench: Bench) -> dict[str, Any]:
+    """Two fit: the one least recently used goes, and comes back when asked for."""
+    house = House(bench)
+    for name in ("a", "b", "a", "c", "a", "b"):
+        house.submit(name)
+        house.run()
+    return {"loads": house.loads, "states": house.states}
+
+
+def in_use(bench: Bench) -> dict[str, Any]:
+    """Both that fit are at work: the third waits for one to end, and is not overtaken for ever."""
+    house = House(bench)
+    busy = [house.submit("a", steps=5), house.submit("b", steps=9)]
+    house.engine.step()
+    house.finish_loading()
+    house.engine.step()
+    house.finish_loading()
+    waiting = house.submit("c")
+    crowd = []
+    for number in range(30):
+        steps = 2 + number % 5  # so that a model's rows never end all at once
+        crowd += [house.submit("a", steps=steps), house.submit("b", steps=steps)]
+        house.now += 1
+        house.engine.step()
+        house.finish_loading()
+        if waiting.picture:
+            break
+    house.run()
+    return {
+        "loads": house.loads,
+        "stayed": [one.outcome for one in busy],
+        "third": waiting.outcome,
+        "crowd": sorted({one.outcome for one in crowd}),
+        "waited": house.now,
+        "patience": PATIENCE_SECONDS,
+    }
+
+
+def too_big(bench: Bench) -> dict[str, Any]:
+    house = House(bench)
+    house.install("huge", BUDGET + 1)
+    house.submit("a")
+    house.run()
+    heard = house.submit("huge")
+    house.run()
+    return {
+        "outcome": heard.outcome,
+        "message": str(heard.error),
+        "states": house.states,
+        "loads": house.loads,
+    }
+
+
+def qualities(bench: Bench) -> dict[str, Any]:
+    """Which model and how many steps a request gets by its quality."""
+    house = House(bench)
+    house.install("e", SIZE, '{"qualities": {"best": {}, "fast": {}}}')
+    house.install("f", SIZE, '{"qualities": {"fast": {}}}')
+    resolve = house.registry.resolve
+    chosen = {
+        quality: resolve(request(quality=quality)) for quality in ("", "fast", "standard", "best")
+    }
+    named = resolve(request(quality="fast", model="b"))
+    bench.model._qualities = {"fast": {"steps": 2, "guidance_scale": 0.0}}
+    heard = bench.run(bench.engine(), {"quality": "fast"}, {"quality": "best"})
+    bench.model._qualities = {}
+    pictures = [one.picture for one in heard if one.picture]
+    return {
+        "chosen": chosen,
+        "named": named,
+        "steps": [[one.steps, one.guidance_scale] for one in pictures],
+    }
+
+
+def knee(bench: Bench) -> dict[str, Any]:
+    """Cards of known speed: how many rows they are given."""
+
+    def card(seconds: Callable[[int], float], fits: int = 64) -> dict[str, Any]:
+        cleared = []
+
+        def step(rows: int) -> float:
+            if rows > fits:
+                raise MemoryError
+            return seconds(rows)
+
+        found = find_knee(step, 32, lambda: cleared.append(1))
+        steps = [found.step_seconds(rows) for rows in (1, 3, 40)]
+        return {"rows_max": found.rows_max, "steps": steps, "cleared": len(cleared)}
+
+    return {
+        "idle_until_8": card(lambda rows: 1.0 if rows <= 8 else rows / 8),
+        "full_at_once": card(float),
+        "never_full": card(lambda _: 1.0),
+        "little_memory": card(lambda _: 1.0, fits=4),
+        "one_fits": card(lambda _: 1.0, fits=1),
+        "hardly_faster": card(lambda rows: rows**0.93),
+    }
+
+
+def _broken(_: Path) -> Installed:
+    raise OSError("broken")
+
+
+def hopeless(bench: Bench) -> dict[str, Any]:
+    """Waiting rows of a model that cannot be loaded end; the others' go on."""
+    house = House(bench)
+    house.registry._load = _broken
+    heard = [house.submit("b"), house.submit("b")]
+    house.run()
+    return {"outcomes": [one.outcome for one in heard], "states": house.states}
+
+
+CHECKS = (on_demand, making_room, in_use, too_big, qualities, knee, hopeless)
