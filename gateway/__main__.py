@@ -11,6 +11,7 @@ import uvicorn
 
 from gateway import app, wire
 from gateway.config import GatewaySettings
+from gateway.openai.pictures import Storage
 from gateway.sse import Streams
 from kit import process
 from kit.process import Process
@@ -43,8 +44,9 @@ async def compose(running: Process, settings: GatewaySettings) -> None:
         for name, target in targets.items()
     }
     streams = Streams(settings.streams_max, settings.streams_per_caller_max)
+    storage = await running.enter_async_context(Storage(settings.s3_endpoint))
     config = uvicorn.Config(
-        app.build(channels, settings, streams),
+        app.build(channels, settings, streams, storage),
         host=settings.http_host,
         port=settings.http_port,
         http=wire.protocol(settings.header_seconds),

@@ -15,6 +15,10 @@ from gateway.callers import Callers
 from gateway.config import GatewaySettings
 from gateway.context import RequestContext
 from gateway.exchange import Exchange
+from gateway.keys import Keys, trade_at
+from gateway.openai.door import Face
+from gateway.openai.faults import of_refusal
+from gateway.openai.pictures import Storage
 from gateway.pages import Pages
 from gateway.rates import Limiter, Rates
 from gateway.routes import Router, routes
@@ -74,12 +78,16 @@ class Front:
 
     Args:
         transcoder: The API.
+        face: The OpenAI-compatible one.
         pages: Everything else.
         settings: The limits.
     """
 
-    def __init__(self, transcoder: Transcoder, pages: ASGIApp, settings: GatewaySettings) -> None:
+    def __init__(
+        self, transcoder: Transcoder, face: Face, pages: ASGIApp, settings: GatewaySettings
+    ) -> None:
         self._transcoder = transcoder
+        self._face = face
         self._pages = pages
         self._body_seconds = settings.body_seconds
         self._requests_max = settings.requests_max
@@ -108,16 +116,24 @@ class Front:
     async def _answer(self, exchange: Exchange) -> ASGIApp | None:
         if self._in_work >= self._requests_max:
             refusal = problems.of_reason("OVERLOADED", "too many requests are in work")
+            if self._face.takes(exchange):
+                return of_refusal(refusal).response()
             return problems.response(refusal, exchange.request_id)
         self._in_work += 1
         try:
+            if self._face.takes(exchange):
+                faced: ASGIApp = await self._face.answer(exchange)
+                return faced
             return await self._transcoder.answer(exchange)
         finally:
             self._in_work -= 1
 
 
 def build(
-    channels: Mapping[str, grpc.aio.Channel], settings: GatewaySettings, streams: Streams
+    channels: Mapping[str, grpc.aio.Channel],
+    settings: GatewaySettings,
+    streams: Streams,
+    storage: Storage,
 ) -> ASGIApp:
     """Composes the application over one channel per service."""
     limiter = Limiter(
@@ -128,8 +144,12 @@ def build(
         }
     )
     callers = Callers(Verifier("gateway", settings.keys_dir))
-    transcoder = Transcoder(Router(routes()), channels, callers, limiter, streams)
-    app: ASGIApp = Front(transcoder, Pages(channels), settings)
+    trade = trade_at(channels["accounts"])
+    keys = Keys(trade, limiter, settings.key_seconds, settings.key_stream_seconds)
+    transcoder = Transcoder(Router(routes()), channels, callers, keys, limiter, streams)
+    wait = settings.openai_wait_seconds
+    face = Face(channels, callers, keys, limiter, streams, storage, wait)
+    app: ASGIApp = Front(transcoder, face, Pages(channels), settings)
     app = Compressed(app)
     if settings.origins:
         app = CORSMiddleware(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from kit.errors import Unauthenticated
+from kit.errors import ScopeMissing, Unauthenticated
 from kit.identity import Identity, Kind, Verifier
 
 KEPT_MAX = 10_000
@@ -46,6 +46,19 @@ class Callers:
         if identity is None:
             return Caller("address", network(address))
         return Caller("guest" if identity.kind is Kind.GUEST else "member", str(identity.user_id))
+
+    def check_scopes(self, authorization: str, needed: Iterable[str]) -> None:
+        """Checks that a key's token may all that a request will do, before it does the first.
+
+        Raises:
+            ScopeMissing: It lacks a scope.
+        """
+        identity = self._identity(authorization)
+        if identity is None or identity.scopes is None:
+            return
+        for scope in needed:
+            if scope not in identity.scopes:
+                raise ScopeMissing(f"the API key lacks the scope {scope}", scope=scope)
 
     def _identity(self, authorization: str) -> Identity | None:
         now = self._clock()

@@ -37,6 +37,18 @@ class GatewaySettings(Settings):
         default="read 600/6, write 200/20, submit 60/60, login 240/120",
         description="The same for an address, where nobody is signed in",
     )
+    key_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
+        default=5.0, description="How long an API key is not asked after again: so late is its end"
+    )
+    key_stream_seconds: Annotated[float, Field(gt=0, le=3_600)] = Field(
+        default=60.0, description="When a stream ends that an API key opened, to be opened anew"
+    )
+    openai_wait_seconds: Annotated[float, Field(gt=0, le=590)] = Field(
+        default=300.0, description="How long a request below /openai/v1 waits for its job"
+    )
+    s3_endpoint: str = Field(
+        default="", description="Where pictures for b64_json are read; empty: none are"
+    )
     header_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     body_seconds: Annotated[float, Field(gt=0, le=600)] = 20.0
     requests_max: Annotated[int, Field(ge=1)] = Field(

@@ -54,7 +54,10 @@ class Exchange:
         verb: The method in capitals; HEAD is shown as GET.
         headers: By lower-case name.
         request_id: The id in logs and problems.
+        api_key: The API key with which the caller came, or empty.
     """
+
+    api_key = ""
 
     def __init__(self, scope: Scope, receive: Receive, body_seconds: float) -> None:
         self.scope = scope

@@ -14,11 +14,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from kit.errors import DomainError
+
 CLASSES = ("read", "write", "submit", "login")
 OFF = "off"
 # About 200 bytes each. The one that was longest unused goes first: it is most likely full.
 BUCKETS_MAX = 50_000
 _RATE = re.compile(r"(\w+) (\d{1,9})/(\d{1,6})")
+
+
+class RateLimited(DomainError):
+    """The caller's bucket of this kind of call is empty."""
+
+    reason = "RATE_LIMITED"
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,13 @@ class Limiter:
         headers = ((b"ratelimit-policy", policy), (b"ratelimit", left))
         wait = 0.0 if allowed else (1 - bucket.calls) / rate.per_second
         return Draw(allowed, headers, wait)
+
+    def give_back(self, kind: str, caller: str, rate_class: str) -> None:
+        """Puts back one call that was drawn and does not count."""
+        limited = self._rates.get((kind, rate_class))
+        bucket = self._buckets.get((kind, caller, rate_class))
+        if limited is not None and bucket is not None:
+            bucket.calls = min(limited[0].quota, bucket.calls + 1)
 
     def _bucket(self, key: tuple[str, str, str], rate: Rate) -> _Bucket:
         now = self._clock()

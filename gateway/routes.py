@@ -17,6 +17,7 @@ from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
+from kit.identity import Kind
 from kit.rpc.contract import Policy, policy_of
 
 DESCRIPTORS = Path(__file__).resolve().parents[1] / "gen" / "api.binpb"
@@ -142,7 +143,7 @@ def _import(proto: str) -> None:
 
 
 def routes() -> list[Route]:
-    """Returns every route; an RPC without one is internal and must be for services only.
+    """Returns every route; an RPC without one is for services, or says that it is internal.
 
     Raises:
         LookupError: An RPC that users may call has no route, or one has no policy.
@@ -153,7 +154,7 @@ def routes() -> list[Route]:
         policy = policy_of(method)
         options = method.GetOptions()
         if not options.HasExtension(annotations_pb2.http):
-            if policy.caller.name != "SERVICE":
+            if policy.caller is not Kind.SERVICE and not policy.internal:
                 raise LookupError(f"{method.full_name} is for users but has no route")
             continue
         found.append(_route(method, policy, options.Extensions[annotations_pb2.http]))

@@ -79,8 +79,7 @@ class Streams:
     def close(self) -> None:
         """Ends every stream; clients connect again elsewhere and go on where they were."""
         for place in self._places:
-            if not place.closing.done():
-                place.closing.set_result(None)
+            place.end()
 
 
 class Place:
@@ -94,9 +93,21 @@ class Place:
         self.caller = caller
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._streams = streams
+        self._timer: asyncio.TimerHandle | None = None
+
+    def end_after(self, seconds: float) -> None:
+        """Ends the stream by itself; its client connects again and goes on where it was."""
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.end)
+
+    def end(self) -> None:
+        """Ends the stream."""
+        if not self.closing.done():
+            self.closing.set_result(None)
 
     def release(self) -> None:
         """Gives the place back."""
+        if self._timer:
+            self._timer.cancel()
         self._streams.release(self)
 
 

@@ -18,7 +18,8 @@ from gateway import codec, encoding, prefer, problems, sse
 from gateway.bound import Bound, bind, fill
 from gateway.callers import Callers
 from gateway.exchange import Exchange
-from gateway.rates import Draw, Limiter
+from gateway.keys import Keys
+from gateway.rates import Draw, Limiter, RateLimited
 from gateway.routes import Router
 from kit import metrics, telemetry
 from kit.crash import crash_point
@@ -37,12 +38,6 @@ _EVENT_ID_DIGITS_MAX = 18
 Metadata = tuple[tuple[str, str], ...]
 
 
-class RateLimited(DomainError):
-    """The caller's bucket of this kind of call is empty."""
-
-    reason = "RATE_LIMITED"
-
-
 class Transcoder:
     """Answers HTTP requests by gRPC calls.
 
@@ -50,6 +45,7 @@ class Transcoder:
         router: The routes.
         channels: A channel for each domain of the protos, for example ``accounts``.
         callers: Tells who calls.
+        keys: Turns API keys into tokens.
         limiter: The buckets that calls are drawn from.
         streams: Counts and ends live streams.
     """
@@ -59,6 +55,7 @@ class Transcoder:
         router: Router,
         channels: Mapping[str, grpc.aio.Channel],
         callers: Callers,
+        keys: Keys,
         limiter: Limiter,
         streams: sse.Streams,
     ) -> None:
@@ -66,6 +63,7 @@ class Transcoder:
         self._channels = channels
         self._bound = {route.method.full_name: bind(route, channels) for route in router.routes}
         self._callers = callers
+        self._keys = keys
         self._limiter = limiter
         self._streams = streams
 
@@ -94,11 +92,14 @@ class Transcoder:
         self, bound: Bound, values: list[str], exchange: Exchange
     ) -> Response | sse.Events:
         """Answers by a route; a refusal becomes a problem document."""
+        refused = None if bound.route.policy.ignores_token else await self._keys.open(exchange)
         caller = self._callers.of(exchange.headers.get("authorization", ""), exchange.address)
         draw = self._limiter.draw(caller.kind, caller.name, bound.route.policy.rate_class)
         answer: Response | sse.Events
         try:
-            _check(draw, bound.route.policy.rate_class)
+            check(draw, bound.route.policy.rate_class)
+            if refused is not None:
+                raise refused
             message = await _read(bound, exchange, values)
             if bound.route.method.server_streaming:
                 answer = await self._stream(bound, message, exchange, caller.name)
@@ -186,6 +187,8 @@ class Transcoder:
         if last.isdecimal() and len(last) <= _EVENT_ID_DIGITS_MAX:
             setattr(message, f"after_{bound.cursor}", int(last))
         place = self._streams.admit(caller)
+        if exchange.api_key:
+            place.end_after(self._keys.stream_seconds)
         try:
             call = bound.call(message, metadata=_metadata(exchange))
             first = await sse.first(call)
@@ -206,7 +209,12 @@ def _seen_from_outside(refusal: status.Refusal, bound: Bound) -> status.Refusal:
     return replace(refusal, violations=violations)
 
 
-def _check(draw: Draw, rate_class: str) -> None:
+def check(draw: Draw, rate_class: str) -> None:
+    """Refuses a call whose bucket is empty.
+
+    Raises:
+        RateLimited: It is.
+    """
     if not draw.allowed:
         raise RateLimited(
             f"too many calls of the class {rate_class}",

@@ -75,6 +75,18 @@ class PermissionDenied(DomainError):
     reason = "PERMISSION_DENIED"
 
 
+class ScopeMissing(DomainError):
+    """The API key lacks the scope of this call."""
+
+    reason = "SCOPE_MISSING"
+
+
+class NotForApiKeys(DomainError):
+    """The call is not for API keys."""
+
+    reason = "NOT_FOR_API_KEYS"
+
+
 class WrongState(DomainError):
     """The thing is in a state that does not allow this."""
 

@@ -12,6 +12,7 @@ import enum
 import json
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,14 @@ class Identity:
         kind: What the caller is.
         user_id: The user, or for a service the user on whose behalf it calls, if any.
         service: The calling service's name, or empty.
+        scopes: What an API key may do, where the caller came with one; None: all that its kind
+            may do.
     """
 
     kind: Kind
     user_id: uuid.UUID | None = None
     service: str = ""
+    scopes: frozenset[str] | None = None
 
     @property
     def user(self) -> uuid.UUID:
@@ -120,9 +124,26 @@ class Signer:
         self._key = _load_private(keys_dir / f"{issuer}.pem")
         self._headers = {"kid": _key_id(issuer)}
 
-    def user_token(self, user_id: uuid.UUID, kind: Kind, lifetime_seconds: int) -> str:
-        """Signs an access token for a user (RFC 9068 style, ``typ: at+jwt``)."""
+    def user_token(
+        self,
+        user_id: uuid.UUID,
+        kind: Kind,
+        lifetime_seconds: int,
+        *,
+        scopes: Iterable[str] | None = None,
+    ) -> str:
+        """Signs an access token for a user (RFC 9068 style, ``typ: at+jwt``).
+
+        Args:
+            user_id: The user.
+            kind: What the user is.
+            lifetime_seconds: Until it expires.
+            scopes: Of the API key that it stands for (the claim ``scope`` of RFC 8693); None: a
+                session's token, which has no such claim.
+        """
         claims = {"sub": str(user_id), "kind": kind.name.lower()}
+        if scopes is not None:
+            claims["scope"] = " ".join(scopes)
         return self._sign("at+jwt", USER_AUDIENCE, lifetime_seconds, claims)
 
     def service_token(self, callee: str, on_behalf_of: uuid.UUID | None = None) -> str:
@@ -213,7 +234,9 @@ class Verifier:
         kind = Kind[str(claims["kind"]).upper()]
         if not Kind.GUEST <= kind <= Kind.ADMINISTRATOR:
             raise Unauthenticated("the token is not of a kind that is accepted here")
-        return Identity(kind, uuid.UUID(claims["sub"]))
+        # An empty claim is a key that may do nothing; only its absence is a session.
+        scopes = frozenset(str(claims["scope"]).split()) if "scope" in claims else None
+        return Identity(kind, uuid.UUID(claims["sub"]), scopes=scopes)
 
     @staticmethod
     def _service(claims: dict[str, Any]) -> Identity:

@@ -97,6 +97,25 @@ class Member:
             json=submission,
         )
 
+    async def send(self, file: dict[str, Any], data: bytes) -> httpx.Response:
+        """Posts bytes to storage by the form that made a file."""
+        form = file["upload"]
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as storage:
+            sent = {"file": ("file", data, form["fields"]["Content-Type"])}
+            return await storage.post(form["url"], data=form["fields"], files=sent)
+
+    async def upload(self, data: bytes, content_type: str, **fields: str) -> dict[str, Any]:
+        """Uploads a file and returns it ready."""
+        body = {"content_type": content_type, "size_bytes": len(data), "name": "a file", **fields}
+        made = await self.post("/v1/files", json=body)
+        assert made.status_code == 201, made.text
+        sent = await self.send(made.json(), data)
+        assert sent.is_success, sent.text
+        ready = await self.post(f"/v1/files/{made.json()['id']}/confirm", json={})
+        assert ready.status_code == 200, ready.text
+        file: dict[str, Any] = ready.json()
+        return file
+
     async def finished(self, job_id: str, seconds: float = 120.0) -> dict[str, Any]:
         """Waits until a job is final and returns it."""
         final = {"succeeded", "failed", "canceled", "expired"}

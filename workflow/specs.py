@@ -120,6 +120,23 @@ _ALL = (
         summary="Writes advert copy: headline, subline, body, call to action, hashtags.",
     ),
     NodeSpec(
+        "chat",
+        1,
+        {
+            "text": Input(Type.TEXT),
+            "messages": _optional(Type.JSON, []),
+            "max_tokens": _optional(Type.INTEGER, 1024),
+            "temperature": _optional(Type.NUMBER, 1.0),
+            "stop": _optional(Type.JSON, []),
+        },
+        {"answer": Type.JSON, "writer": Type.TEXT},
+        pool=Pool.TEXT,
+        seconds=2.0,
+        checkpoint=True,
+        timeout_seconds=180.0,  # a long answer of a slow endpoint; it is read token by token
+        summary="Answers a conversation, token by token.",
+    ),
+    NodeSpec(
         "generate",
         1,
         {

@@ -14,12 +14,16 @@ from gateway.openapi.responses import HEADERS, Responses
 from gateway.openapi.schemas import Schemas
 from gateway.routes import Route, is_required
 from kit.identity import Kind
-from kit.rpc.contract import failures
+from kit.rpc.contract import Policy, failures
 
 _ABOUT = """The backend of a generative-content studio.
 
 **Signing in.** `POST /v1/auth/signup`, `/login` or `/guest` answers an access token for the
 `Authorization: Bearer` header, and a refresh token that is traded once for the next session.
+
+**API keys.** `POST /v1/api-keys` makes a key for a member's own servers, `atl_…`, sent in the same
+header. It acts as its member within its scopes; every call that takes keys names the scope that it
+needs under `apiKey`. Those without one need a session.
 
 **Refusals** are problem documents (RFC 9457). Switch on `code`; [all codes](/docs/errors).
 
@@ -70,7 +74,13 @@ class _Document:
                         "scheme": "bearer",
                         "bearerFormat": "JWT",
                         "description": "The access_token of a session.",
-                    }
+                    },
+                    "apiKey": {
+                        "type": "http",
+                        "scheme": "bearer",
+                        "bearerFormat": "atl_",
+                        "description": "An API key with the scope that is named.",
+                    },
                 },
             },
         }
@@ -78,7 +88,6 @@ class _Document:
     def _operation(self, route: Route) -> dict[str, Any]:
         method, policy = route.method, route.policy
         text = self._schemas.comments[method.full_name]
-        signed_in: dict[str, list[str]] = {"bearer": []}
         operation: dict[str, Any] = {
             "operationId": method.name[0].lower() + method.name[1:],
             "tags": [_tag(route)],
@@ -91,8 +100,7 @@ class _Document:
         if route.body:
             operation["requestBody"] = self._body(route)
         operation["responses"] = self._responses.of(route)
-        anyone = policy.caller is Kind.NOBODY
-        operation["security"] = [{}, signed_in] if anyone else [signed_in]
+        operation["security"] = list(_security(policy))
         return operation
 
     def _body(self, route: Route) -> dict[str, Any]:
@@ -120,6 +128,15 @@ class _Document:
             "description": self._schemas.comments[field.full_name],
             "schema": self._schemas.of_field(field, sent=True),
         }
+
+
+def _security(policy: Policy) -> Iterator[dict[str, list[str]]]:
+    """Yields the ways to call: OpenAPI 3.1 lets a scheme that is not OAuth name roles as well."""
+    if policy.caller is Kind.NOBODY:
+        yield {}
+    yield {"bearer": []}
+    if policy.scope:
+        yield {"apiKey": [policy.scope]}
 
 
 def _headers(route: Route) -> Iterator[dict[str, Any]]:

@@ -83,7 +83,12 @@ _WORDS: dict[str, Any] = {
     "width": 810,
     "work_type": "promotional_image",
     "workers_max": 3,
+    "ApiKey.name": "the shop's server",
+    "ApiKey.prefix": "atl_HG7AcA0s",
+    "ApiKey.scopes": ["jobs:write", "works:read"],
     "Category.id": "eats",
+    "CreateApiKeyRequest.name": "the shop's server",
+    "CreateApiKeyRequest.scopes": ["jobs:write", "works:read"],
     "Choice.value": "3:4",
     "CreateProjectRequest.language": "ko",
     "Entry.kind": "hold",
@@ -95,6 +100,19 @@ _WORDS: dict[str, Any] = {
     "FormField.max": 100,
     "EventsTicket.events_url": f"/v1/events?ticket={_TOKEN}",
     "EventsTicket.expires_in": 600,
+    "JobEvent.recipe_json": "",
+    "JobEvent.text": "",
+    "JobEvent.text_at": 0,
+    "CreateUploadRequest.name": "딸기-라떼.jpg",
+    "UploadedFile.name": "딸기-라떼.jpg",
+    "UploadedFile.pages": 0,
+    "UploadForm.fields": {
+        "key": f"quarantine/{ID.format(2)}/{ID.format(1)}",
+        "Content-Type": "image/jpeg",
+        "policy": "eyJleHBpcmF0aW9uIjoi…",
+        "x-amz-signature": "5f2c…",
+    },
+    "UploadForm.url": "https://storage.example/atelier",
     "JobEvent.type": "queued",
     "Jwk.alg": "EdDSA",
     "Jwk.crv": "Ed25519",
@@ -102,6 +120,7 @@ _WORDS: dict[str, Any] = {
     "Jwk.kty": "OKP",
     "Jwk.use": "sig",
     "Jwk.x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    "NewApiKey.secret": f"atl_{'0' * 43}426KGH",
     "Project.language": "ko",
     "Submission.inputs": _INPUTS,
     "Tags.values": ["딸기", "라떼"],
@@ -112,9 +131,24 @@ _WORDS: dict[str, Any] = {
     "Text.en": "Food advert",
 }
 # An optional field of a request that says nothing beside the others.
-_LEFT_OUT = {"SignUpRequest.email", "Submission.template_id", "Submission.project_id"}
-_SECOND = {"UserKind": "member", "WorkType": "promotional_image", "Pool": "purchased"}
-_STATES = {"State": "succeeded", "WorkState": "completed", "HoldOutcome": "captured"}
+_LEFT_OUT = {
+    "CreateApiKeyRequest.expires_at",
+    "SignUpRequest.email",
+    "Submission.template_id",
+    "Submission.project_id",
+}
+_SECOND = {
+    "Bucket": "uploads",
+    "UserKind": "member",
+    "WorkType": "promotional_image",
+    "Pool": "purchased",
+}
+_STATES = {
+    "State": "succeeded",
+    "WorkState": "completed",
+    "HoldOutcome": "captured",
+    "ApiKeyState": "active",
+}
 
 
 def example(descriptor: Any, *, as_text: bool = False, without: tuple[str, ...] = ()) -> Any:

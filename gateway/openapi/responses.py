@@ -25,6 +25,7 @@ _ALWAYS = (
     "DEADLINE_EXCEEDED",
 )
 _BODY = ("MALFORMED_BODY", "BODY_TOO_DEEP", "BODY_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
+_KEY = ("API_KEY_UNKNOWN", "API_KEY_EXPIRED", "API_KEY_REVOKED", "ACCOUNT_SUSPENDED")
 _TEXT = {"schema": {"type": "string"}}
 HEADERS: dict[str, Any] = {
     "X-Request-Id": {"description": "As sent, or a new one: logs know it.", **_TEXT},
@@ -82,6 +83,9 @@ class Responses:
 def _reasons(route: Route, comment: str) -> Iterator[str]:
     yield "INVALID_ARGUMENT"
     yield "UNAUTHENTICATED"
+    if not route.policy.ignores_token:
+        yield from _KEY
+        yield "SCOPE_MISSING" if route.policy.scope else "NOT_FOR_API_KEYS"
     if route.policy.caller is not Kind.NOBODY:
         yield "PERMISSION_DENIED"
     if route.variables:

@@ -42,7 +42,8 @@ async function showBalance() {
 
 async function showTemplates() {
   const { data } = await api("GET", "/v1/templates?limit=100");
-  $("templates").replaceChildren(...data.map((template) =>
+  const simple = data.filter((template) => template.id !== "general-chat"); // has its own face
+  $("templates").replaceChildren(...simple.map((template) =>
     new Option(`${template.title.ko} · ${template.title.en}`, template.id)));
   $("templates").value = "eats-advert";
 }

@@ -11,6 +11,7 @@ from atelier import options_pb2
 from atelier.errors.v1 import errors_pb2
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
+from kit.errors import NotForApiKeys, ScopeMissing
 from kit.identity import Identity, Kind
 
 ERROR_DOMAIN = "atelier"
@@ -47,6 +48,22 @@ class Policy:
     wait_path: str = ""
     deprecation: Deprecation | None = None
     ignores_token: bool = False
+    internal: bool = False
+
+    def check_key(self, identity: Identity) -> None:
+        """Checks that a caller with an API key may make this call with it.
+
+        Raises:
+            NotForApiKeys: No key may.
+            ScopeMissing: The key lacks the scope.
+        """
+        if identity.scopes is None:
+            return
+        if not self.scope:
+            raise NotForApiKeys("this call needs a session; an API key is not enough")
+        if self.scope not in identity.scopes:
+            message = f"the API key lacks the scope {self.scope}"
+            raise ScopeMissing(message, scope=self.scope)
 
     def admits(self, identity: Identity) -> bool:
         """Whether this caller is let in."""
@@ -83,6 +100,7 @@ def policy_of(method: MethodDescriptor) -> Policy:
         wait_path=policy.wait_path,
         deprecation=_deprecation(policy),
         ignores_token=policy.ignores_token,
+        internal=policy.internal,
     )
 
 

@@ -33,12 +33,16 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 REQUEST_BYTES_MAX = 1 << 20
 RESPONSE_BYTES_MAX = 4 << 20
+CONNECTION_SECONDS_MAX = 300
 UNARY_SECONDS_MAX = 30.0
 _OPTIONS = [
     ("grpc.max_receive_message_length", REQUEST_BYTES_MAX),
     ("grpc.max_send_message_length", RESPONSE_BYTES_MAX),
     ("grpc.http2.min_ping_interval_without_data_ms", 15_000),
     ("grpc.so_reuseport", 0),
+    # Clients connect anew and ask the name service again, so that a new replica gets its share; the
+    # calls of the old connection end as they would.
+    ("grpc.max_connection_age_ms", CONNECTION_SECONDS_MAX * 1_000),
 ]
 
 # A service of health's own: that this process lives, whatever it waits for. Who restarts what hangs
@@ -140,6 +144,7 @@ class _Guard:
             if identity.kind is Kind.NOBODY:
                 raise Unauthenticated("sign in first: send an Authorization header")
             raise PermissionDenied("your account may not do this")
+        self._policy.check_key(identity)
         # Users come through the gateway; a service says its own name.
         trace.get_current_span().set_attribute(telemetry.CALLER, identity.service or "gateway")
         key = metadata.get("idempotency-key", "")

@@ -11,10 +11,12 @@ from atelier.jobs.v1 import events_pb2, queue_pb2
 from kit.crash import crash_point
 from kit.database import Row, Session
 from services.jobs.domain import FINAL, JOB_TRANSITIONS, State, job_end
-from services.jobs.live.record import record
+from services.jobs.live.record import NOTHING_SHOWN, Shown, record
 from services.jobs.queue import store as queue
 from services.jobs.submission import store as submissions
 
+# A longer one is read with the work.
+RECIPE_BYTES_MAX = 128 << 10
 _OUTCOME = {
     State.SUCCEEDED: events_pb2.ITEM_OUTCOME_SUCCEEDED,
     State.FAILED: events_pb2.ITEM_OUTCOME_FAILED,
@@ -41,13 +43,19 @@ async def end_items(
         await session.publish(_finished({**row, **ended}))
     items = await submissions.items(session, [job["id"]])
     end = job_end(State(item["state"]) for item in items)
+    now = end or State(job["state"])
     for row in rows:
         await record(
-            session, job["id"], "item_finished", end or State(job["state"]), item_id=row["id"]
+            session, job["id"], "item_finished", now, item_id=row["id"], shown=_shown(delivery)
         )
     if end is not None:
         await end_job(session, job["id"], end)
     crash_point("finish.before_commit")
+
+
+def _shown(delivery: queue_pb2.Delivery | None) -> Shown:
+    recipe = delivery.recipe_json if delivery is not None else ""
+    return Shown(recipe_json=recipe) if len(recipe.encode()) <= RECIPE_BYTES_MAX else NOTHING_SHOWN
 
 
 async def tell_again(session: Session, item: Row) -> None:

@@ -165,7 +165,12 @@ class Claims:
 
     async def _send(self, held: Held, update: Update) -> None:
         request = pb.ReportProgressRequest(
-            lease=held.lease, progress=update.percent, step=update.step, preview=update.preview
+            lease=held.lease,
+            progress=update.percent,
+            step=update.step,
+            preview=update.preview,
+            text=update.text,
+            text_at=update.text_at,
         )
         try:
             if await self._queue.report_progress(request):

@@ -131,6 +131,7 @@ class _Execution:
             self.plan.hashes[node.id],
             node.spec.timeout_seconds,
             advance,
+            self.progress.write,
         )
         implementation = self.executor.implementations[node.spec.type]
         async with _limit(node):

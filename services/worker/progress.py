@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 INTERVAL_SECONDS = 0.2
 PERCENT_MAX = 99  # 100 is said by the end of the item alone
 PREVIEW_BYTES_MAX = 32 << 10
+TEXT_LENGTH_MAX = 4_000  # in one update; the rest follows with the next
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,15 @@ class Update:
         percent: 0 to 99.
         step: The step that runs.
         preview: A JPEG of at most 32 KiB, or empty.
+        text: What was written since the update before, at most 4,000 characters.
+        text_at: Where that begins in all that this attempt has written, in characters.
     """
 
     percent: int
     step: str
     preview: bytes = b""
+    text: str = ""
+    text_at: int = 0
 
 
 class Progress:
@@ -42,6 +47,8 @@ class Progress:
         self._news = asyncio.Event()
         self._step_changed = asyncio.Event()
         self._latest = Update(0, "")
+        self._text = ""  # written and not yet taken; bounded by the answer
+        self._text_at = 0
         self._sender: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -73,10 +80,20 @@ class Progress:
         self._waiting.append(update)
         self._news.set()
 
+    def write(self, text: str) -> None:
+        """Notes what the step writes; never waits. Nothing of it is left out."""
+        self._text += text
+        if not self._waiting:
+            self._waiting.append(replace(self._latest, preview=b""))
+        self._news.set()
+
     async def _run(self) -> None:
         while True:
             await self._news.wait()
-            update = self._waiting.popleft()
+            again = replace(self._latest, preview=b"")
+            update = self._waiting.popleft() if self._waiting else again
+            text = self._text[:TEXT_LENGTH_MAX]
+            update = replace(update, text=text, text_at=self._text_at if text else 0)
             if not self._waiting:
                 self._news.clear()
                 self._step_changed.clear()
@@ -84,6 +101,10 @@ class Progress:
                 await self._send(update)
             except grpc.aio.AioRpcError as error:
                 log.debug("progress was not taken", extra={"error": error.code().name})
+            else:
+                self._text, self._text_at = self._text[len(text) :], self._text_at + len(text)
+            if self._text:
+                self._news.set()
             await self._pause()
 
     async def _pause(self) -> None:

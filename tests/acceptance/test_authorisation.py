@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ from gateway.routes import Route, load_descriptors, methods, routes
 from kit.identity import Kind, Signer
 from kit.rpc.client import open_channel
 from kit.rpc.contract import policy_of
+from kit.rpc.status import decode
+from services.accounts.keys.domain import SCOPES
 from tests.conftest import Installation
+from tests.integration.security.hostile.honest import encoded, scene
 from tests.studio import Member, Studio, eventually
 
 EXPIRED_SECONDS = -3_600
+PIXEL = encoded(scene((1, 1)), "PNG")
 
 
 @dataclass(frozen=True)
@@ -31,15 +35,20 @@ class Owned:
     batch_id: str
     project_id: str
     works: list[str]
+    files: list[str]
+    api_key_id: str = ""
 
-    def path(self, route: Route) -> str:
-        """Fills a route's path with what the member owns; one work is there to be deleted."""
+    def path(self, route: Route, caller: str) -> str:
+        """Fills a route's path with what the member owns; some works are there to be deleted."""
+        deleted = 2 if caller == "key" else 1
         known = {
             "job_id": self.job_id,
             "batch_id": self.batch_id,
             "project_id": self.project_id,
-            "work_id": self.works[1 if route.verb == "DELETE" else 0],
+            "work_id": self.works[deleted if route.verb == "DELETE" else 0],
+            "api_key_id": self.api_key_id,
             "template_id": "general-picture",
+            "file_id": self.files[deleted if route.verb == "DELETE" else 0],
         }
         return route.path.format(**{name: known[name] for name in route.variables})
 
@@ -69,8 +78,21 @@ def grant() -> dict[str, Any]:
     return {"user_id": str(uuid.uuid4()), "amount": 1, "reason": "matrix"}
 
 
+def new_key(*scopes: str) -> dict[str, Any]:
+    return {"name": "matrix", "scopes": list(scopes or SCOPES)}
+
+
+def new_upload() -> dict[str, Any]:
+    return {"content_type": "image/png", "size_bytes": len(PIXEL), "name": "matrix.png"}
+
+
+# Keys of the owner's, by the scopes that they have.
+KEYS = {"key": frozenset(SCOPES), "key of one scope": frozenset({"me:read"})}
 REFUSED = dict.fromkeys(("owner", "other", "guest", "administrator", "nobody", "expired"), 401)
 ROWS: dict[str, Row] = {
+    "ApiKeysService.CreateApiKey": Row(new_key),
+    "ApiKeysService.ListApiKeys": Row(),
+    "ApiKeysService.RevokeApiKey": Row(belongs=True),
     "CreditsService.GetBalance": Row(),
     "CreditsService.ListEntries": Row(),
     # Of a job that is not the caller's, or that held nothing, there is no receipt.
@@ -104,6 +126,12 @@ ROWS: dict[str, Row] = {
     "ProjectsService.CreateProject": Row(lambda: {"name": "matrix"}),
     "ProjectsService.ListProjects": Row(),
     "ProjectsService.GetProject": Row(belongs=True),
+    "FilesService.CreateUpload": Row(new_upload),
+    "FilesService.ConfirmUpload": Row(dict, belongs=True),
+    "FilesService.GetFile": Row(belongs=True),
+    "FilesService.ListFiles": Row(),
+    "FilesService.DownloadFile": Row(belongs=True),
+    "FilesService.DeleteFile": Row(belongs=True),
     "WorksService.GetWork": Row(belongs=True),
     "WorksService.ListWorks": Row(),
     "WorksService.GetBatch": Row(belongs=True),
@@ -131,6 +159,9 @@ async def callers(installation: Installation) -> dict[str, tuple[Owned, dict[str
         login = f"the-administrator-{uuid.uuid4().hex[:6]}"
         administrator = await studio.sign_up(login)
         owned = await own(owner)
+        made = {name: await make_key(owner, *scopes) for name, scopes in KEYS.items()}
+        spare = await make_key(owner, "me:read")
+        owned = replace(owned, api_key_id=spare["api_key"]["id"])
     signer = Signer("accounts", installation.layout.keys)
 
     def bearer(user: Member, kind: Kind, seconds: int = 600) -> dict[str, str]:
@@ -145,15 +176,24 @@ async def callers(installation: Installation) -> dict[str, tuple[Owned, dict[str
         "nobody": {},
         "expired": bearer(owner, Kind.MEMBER, EXPIRED_SECONDS),
     }
+    headers |= {name: {"authorization": f"Bearer {key['secret']}"} for name, key in made.items()}
     return {name: (owned, header) for name, header in headers.items()}
 
 
 async def own(owner: Member) -> Owned:
-    """Makes one of everything, and two works."""
-    jobs = [await write_copy(owner) for _ in range(2)]
+    """Makes one of everything, and three works and files."""
+    jobs = [await write_copy(owner) for _ in range(3)]
     works = [await first_work(owner, job["batch_id"]) for job in jobs]
     [project] = (await owner.get("/v1/projects")).json()["data"]
-    return Owned(owner, jobs[0]["id"], jobs[0]["batch_id"], project["id"], works)
+    files = [(await owner.upload(PIXEL, "image/png"))["id"] for _ in range(3)]
+    return Owned(owner, jobs[0]["id"], jobs[0]["batch_id"], project["id"], works, files)
+
+
+async def make_key(owner: Member, *scopes: str) -> dict[str, Any]:
+    reply = await owner.post("/v1/api-keys", json=new_key(*scopes))
+    assert reply.status_code == 201, reply.text
+    made: dict[str, Any] = reply.json()
+    return made
 
 
 async def write_copy(owner: Member) -> dict[str, Any]:
@@ -177,6 +217,10 @@ def expected(route: Route, row: Row, caller: str) -> int:
     policy = route.policy
     if caller == "expired" and not policy.ignores_token:
         return 401
+    if caller in KEYS:
+        if not policy.ignores_token and policy.scope not in KEYS[caller]:
+            return 403
+        caller = "owner"
     if caller in row.answers:
         return row.answers[caller]
     kind = {"nobody": Kind.NOBODY, "expired": Kind.NOBODY, "guest": Kind.GUEST}.get(
@@ -202,7 +246,7 @@ async def status_of(http: httpx.AsyncClient, request: httpx.Request) -> tuple[in
 
 # Whoever may change a thing comes last.
 @pytest.mark.parametrize(
-    "caller", ["expired", "nobody", "guest", "other", "administrator", "owner"]
+    "caller", ["expired", "nobody", "guest", "other", "administrator", *KEYS, "owner"]
 )
 @pytest.mark.parametrize("name", sorted(ROUTES))
 async def test_a_route_lets_in_whom_its_policy_names(
@@ -215,15 +259,15 @@ async def test_a_route_lets_in_whom_its_policy_names(
     owned, headers = callers[caller]
     request = studio.http.build_request(
         route.verb,
-        owned.path(route),
+        owned.path(route, caller),
         params=row.params,
         json=row.body() if row.body else None,
         headers=headers | {"idempotency-key": str(uuid.uuid4())},
     )
     status, text = await status_of(studio.http, request)
     assert status == expected(route, row, caller), text
-    if caller != "owner":
-        foreign = [owned.job_id, owned.batch_id, owned.project_id, *owned.works]
+    if caller not in ("owner", *KEYS):
+        foreign = [owned.job_id, owned.batch_id, owned.project_id, *owned.works, *owned.files]
         named = str(request.url)
         assert [each for each in foreign if each in text and each not in named] == []
 
@@ -248,6 +292,22 @@ async def test_what_is_for_services_lets_in_no_user(
     nobody = caller in ("nobody", "expired")
     wanted = grpc.StatusCode.UNAUTHENTICATED if nobody else grpc.StatusCode.PERMISSION_DENIED
     assert refused.value.code() is wanted
+
+
+@pytest.mark.parametrize("scopes", [[], ["me:read"]])
+async def test_a_service_itself_heeds_the_scopes_of_a_token(
+    installation: Installation, callers: dict[str, tuple[Owned, dict[str, str]]], scopes: list[str]
+) -> None:
+    """Whoever has got hold of a key's token and reaches a service is held by it as well."""
+    user_id = uuid.UUID(callers["owner"][0].owner.id)
+    signer = Signer("accounts", installation.layout.keys)
+    token = signer.user_token(user_id, Kind.MEMBER, 60, scopes=scopes)
+    async with open_channel(installation.layout.socket("jobs")) as channel:
+        rpc = channel.unary_unary("/atelier.jobs.v1.JobsService/ListJobs")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await rpc(b"", metadata=(("authorization", f"Bearer {token}"),), timeout=10)
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert decode(refused.value).metadata == {"scope": "jobs:read"}
 
 
 @pytest.mark.parametrize("process", ["accounts", "works", "jobs"])

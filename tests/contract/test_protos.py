@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from atelier.jobs.v1 import jobs_pb2
-from atelier.works.v1 import works_pb2
+from atelier.works.v1 import files_pb2, works_pb2
 
+import services.accounts.keys.domain as keys
 import services.jobs.domain as jobs
+import services.works.files.domain as files
 import services.works.works.domain as works
 from gateway import openapi, routes
 from kit.errors import DomainError
@@ -37,8 +40,37 @@ def test_a_service_is_let_in_only_where_it_is_named() -> None:
 def test_everything_that_users_call_has_one_route() -> None:
     bound = [route.method.full_name for route in routes.routes()]
     assert len(bound) == len(set(bound))
-    internal = {m.full_name for m in METHODS} - set(bound)
-    assert all(policy_of(m).caller is Kind.SERVICE for m in METHODS if m.full_name in internal)
+    internal = {m.full_name: policy_of(m) for m in METHODS if m.full_name not in bound}
+    assert all(each.caller is Kind.SERVICE or each.internal for each in internal.values())
+    assert [name for name, each in internal.items() if each.internal] == [
+        "atelier.accounts.v1.ApiKeysService.ExchangeApiKey"
+    ]
+
+
+# What no API key may do: manage keys and sessions, and what only administrators and services may.
+WITHOUT_SCOPE = re.compile(
+    r"ApiKeysService\.|IdentityService\.(SignUp|LogIn|LogOut|Refresh|CreateGuest|GetJwks)$"
+)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.full_name)
+def test_a_call_names_its_scope_unless_no_key_may_make_it(method: Any) -> None:
+    policy = policy_of(method)
+    above = policy.caller in (Kind.ADMINISTRATOR, Kind.SERVICE)
+    assert bool(policy.scope) != (above or bool(WITHOUT_SCOPE.search(method.full_name)))
+
+
+def test_a_key_can_be_given_the_scopes_of_all_calls_and_no_others() -> None:
+    assert set(keys.SCOPES) == {policy_of(m).scope for m in METHODS} - {""}
+
+
+def test_what_reads_needs_no_scope_to_write_and_what_writes_none_to_read() -> None:
+    # A ticket lets its owner read; cancelling is writing.
+    for route in routes.routes():
+        verb = route.policy.scope.partition(":")[2]
+        name = route.method.name
+        if verb and name != "CreateEventsTicket":
+            assert (verb == "read") == (route.verb == "GET"), name
 
 
 def _all_subclasses(of: type[DomainError]) -> list[type[DomainError]]:
@@ -95,3 +127,11 @@ def test_the_states_of_works_are_the_same_in_docs_code_and_proto() -> None:
     code = {state: set(after) for state, after in works.TRANSITIONS.items()}
     assert _drawn("Work") == code
     assert set(enum_words(works_pb2.WorkState.DESCRIPTOR)) == set(code)
+
+
+def test_the_states_of_files_are_the_same_in_docs_code_and_proto() -> None:
+    code = {state: set(after) for state, after in files.TRANSITIONS.items()}
+    assert _drawn("File") == code
+    assert set(enum_words(files_pb2.FileState.DESCRIPTOR)) == set(code)
+    assert set(enum_words(files_pb2.Bucket.DESCRIPTOR)) == set(files.BUCKETS)
+    assert set(enum_words(files_pb2.FileKind.DESCRIPTOR)) == set(files.KINDS.values())

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
+import httpx
 
 from deploy.local import postgres
 from tests.faults.injection import Ground, arm
 from tests.faults.load import ADVERT, COPY, PICTURE, Client
+from tests.integration.security.hostile.honest import encoded, scene
 from tests.studio import Member, eventually
 
 TREASURER = {"login_id": "the-treasurer", "password": "correct horse battery"}
@@ -217,6 +220,48 @@ async def deletes_a_work(stage: Stage) -> None:
     await eventually(is_swept)
 
 
+async def uploads_a_picture(stage: Stage) -> dict[str, Any]:
+    """A picture is uploaded, and confirmed until it is ready."""
+    data = encoded(scene(), "PNG")
+    body = {"name": "a", "content_type": "image/png", "size_bytes": len(data)}
+    made = (await stage.client.ask("POST", "/v1/files", stage.member, json=body)).json()
+    assert (await stage.member.send(made, data)).is_success
+    stage.die()
+
+    async def is_ready() -> Any:
+        path = f"/v1/files/{made['id']}/confirm"
+        reply = await stage.client.ask("POST", path, stage.member, json={})
+        assert reply.status_code == 200 or reply.json()["code"] == "file_in_check", reply.text
+        return reply.json() if reply.status_code == 200 else None
+
+    file: dict[str, Any] = await eventually(is_ready)
+    assert file["state"] == "ready"
+    download = await stage.client.ask("GET", f"/v1/files/{file['id']}/download", stage.member)
+    async with httpx.AsyncClient(trust_env=False) as storage:
+        kept = (await storage.get(download.json()["url"])).content
+    assert hashlib.sha256(kept).hexdigest() == file["sha256"]
+    return file
+
+
+async def confirms_a_picture(stage: Stage) -> None:
+    """A picture is confirmed by a process that dies over it."""
+    await uploads_a_picture(stage)
+
+
+async def deletes_a_file(stage: Stage) -> None:
+    """A deleted file's bytes leave the storage, though the sweeper dies over them."""
+    living = replace(stage, die=lambda: None)
+    file = await uploads_a_picture(living)
+    stage.die()
+    await stage.client.ask("DELETE", f"/v1/files/{file['id']}", stage.member)
+    kept = "SELECT count(*) FROM works.content WHERE owner_id = $1"
+
+    async def is_gone() -> bool:
+        return bool(await stage.database(kept, uuid.UUID(stage.member.id)) == 0)
+
+    await eventually(is_gone)
+
+
 async def bus_lost_its_store(stage: Stage) -> None:
     """Jobs finds less in the stream than it was promised, and sends again."""
     await _delivered(stage, COPY)
@@ -243,6 +288,10 @@ SCENES: dict[tuple[str, str], Scene] = {
     ("sweep.lease_ended", "jobs"): worker_falls_silent,
     ("sweep.taken_over", "jobs"): submission_is_taken_over,
     ("sweep.object_deleted", "works"): deletes_a_work,
+    ("file.begun", "works"): confirms_a_picture,
+    ("file.stored", "works"): confirms_a_picture,
+    ("file.ready", "works"): confirms_a_picture,
+    ("sweep.content_deleted", "works"): deletes_a_file,
     ("relay.unsent", "jobs"): bus_lost_its_store,
     ("relay.published", "templates"): category_changes,
     ("consume.before_commit", "jobs"): category_changes,

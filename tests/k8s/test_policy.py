@@ -191,8 +191,10 @@ def test_no_variable_is_set_that_nothing_reads(cluster: Cluster) -> None:
 
 def _variables_of_triton() -> set[str]:
     found: set[str] = set()
-    for model in (ROOT / "inference" / "models").glob("*/*/model.py"):
-        found |= set(re.findall(r'environ(?:\.get\(|\[)"(\w+)"', model.read_text()))
+    opening = ROOT / "inference" / "engine" / "opening.py"
+    for source in [opening, *(ROOT / "inference" / "models").glob("*/*/model.py")]:
+        named = r'environ(?:ment)?(?:\.get\(|\[)"(\w+)"'
+        found |= set(re.findall(named, source.read_text()))
     return found
 
 

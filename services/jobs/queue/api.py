@@ -15,6 +15,7 @@ from kit.ids import parse_id
 from kit.rows import enum_word
 from kit.rpc.server import Call
 from services.jobs.domain import FailureClass
+from services.jobs.live.record import Written
 from services.jobs.live.watch import Doorbells
 from services.jobs.queue import service, store
 from services.jobs.queue.store import Lease
@@ -74,6 +75,7 @@ class QueueApi:
             request.progress,
             request.step,
             request.preview,
+            Written(request.text, request.text_at),
         )
         await self._doorbells.ring(job_id)
         return pb.ReportProgressResponse(cancel_requested=cancel_requested)

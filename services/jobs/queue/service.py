@@ -12,7 +12,7 @@ from atelier.jobs.v1 import events_pb2, queue_pb2
 from kit.database import Row, Session
 from kit.errors import InvalidArgument
 from services.jobs.domain import FailureClass, LeaseLost, RetryPolicy, State
-from services.jobs.live.record import record
+from services.jobs.live.record import NOTHING_WRITTEN, Shown, Written, record
 from services.jobs.queue import store
 from services.jobs.queue.store import Lease
 from services.jobs.settle import end_items
@@ -20,6 +20,7 @@ from services.jobs.submission import store as submissions
 
 STEP_OUTPUT_BYTES_MAX = 256 << 10
 PREVIEW_BYTES_MAX = 32 << 10
+TEXT_LENGTH_MAX = 4_000
 MESSAGE_LENGTH_MAX = 500
 RETRIES = RetryPolicy()
 
@@ -51,8 +52,7 @@ async def heartbeat(session: Session, leases: Sequence[Lease], lease_seconds: fl
 
 async def note_started(session: Session, lease: Lease) -> None:
     """Shows that an item was claimed; nothing where the claim is over already."""
-    job_id = await store.job_of(session, lease.item_id)
-    job = await submissions.lock_job(session, job_id) if job_id else None
+    job = await store.lock_job_of(session, lease.item_id)
     item = await store.leased(session, lease)
     if job is None or item is None:
         return
@@ -66,22 +66,30 @@ async def note_started(session: Session, lease: Lease) -> None:
 
 
 async def progress(
-    session: Session, lease: Lease, percent: int, step: str, preview: bytes
+    session: Session,
+    lease: Lease,
+    percent: int,
+    step: str,
+    preview: bytes,
+    written: Written = NOTHING_WRITTEN,
 ) -> tuple[uuid.UUID, bool]:
     """Notes how far an item is; returns its job and whether its owner canceled it.
 
     Raises:
-        InvalidArgument: The percentage or the preview is out of its limits.
+        InvalidArgument: The percentage, the preview or the text is out of its limits.
         LeaseLost: The claim is over.
     """
     if not 0 <= percent <= 99:
         raise InvalidArgument.of("progress", "must be 0 to 99")
     if len(preview) > PREVIEW_BYTES_MAX:
         raise InvalidArgument.of("preview", f"at most {PREVIEW_BYTES_MAX} bytes")
+    if len(written.text) > TEXT_LENGTH_MAX or written.at < 0:
+        raise InvalidArgument.of("text", f"at most {TEXT_LENGTH_MAX} characters, from 0 on")
     job, item = await _hold_lease(session, lease)
     # Reports may overtake one another.
     await store.progress(session, item["id"], max(percent, item["progress"]), step)
-    await record(session, job["id"], "progress", State.RUNNING, item_id=item["id"], preview=preview)
+    shown = Shown(preview=preview, written=written)
+    await record(session, job["id"], "progress", State.RUNNING, item_id=item["id"], shown=shown)
     return job["id"], bool(item["cancel_requested"])
 
 
@@ -181,8 +189,7 @@ async def _retry_or_fail(
 
 
 async def _hold_lease(session: Session, lease: Lease) -> tuple[Row, Row]:
-    job_id = await store.job_of(session, lease.item_id)
-    job = await submissions.lock_job(session, job_id) if job_id else None
+    job = await store.lock_job_of(session, lease.item_id)
     item = await store.leased(session, lease)
     if job is None or item is None:
         raise LeaseLost("the lease is over", item_id=lease.item_id)

@@ -14,6 +14,10 @@ from workflow.specs import Type
 VARIATIONS_MAX = 8
 ITEMS_MAX = 50
 TEXT_LENGTH_MAX = 2_000
+MESSAGES_MAX = 50
+MESSAGE_LENGTH_MAX = 8_000
+TEXTS_MAX = 4
+ROLES = ("system", "user", "assistant")
 WHOLE_BELOW = 2**53
 # Stands in a graph for the style of the category that a submission is made in. To the language of
 # graphs it is a literal text ($$ is an escaped $), so that the graph is valid as it is.
@@ -37,6 +41,8 @@ class FieldType(enum.StrEnum):
     CHOICE = "choice"
     NUMBER = "number"
     BOOLEAN = "boolean"
+    MESSAGES = "messages"  # a conversation: [{"role", "content"}, …]
+    TEXTS = "texts"  # a few short texts
 
 
 @dataclass(frozen=True)
@@ -59,12 +65,12 @@ class Field:
         label: What to call it.
         hint: Help for a person.
         required: Whether it must be given.
-        default: What is used when it is not given.
+        default: What is used when it is not given; of a list an empty one.
         choices: The values of a choice.
         min: The least number.
         max: The greatest number.
         whole: Whether a number has no fraction.
-        length_max: The longest text in characters.
+        length_max: The longest text in characters; of a list the longest of each.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -74,7 +80,7 @@ class Field:
     label: Text
     hint: Text | None = None
     required: bool = False
-    default: Scalar | None = None
+    default: Scalar | list[str] | None = None
     choices: tuple[Choice, ...] = ()
     min: float | None = None
     max: float | None = None
@@ -87,10 +93,17 @@ class Field:
         return self.type in (FieldType.TEXT, FieldType.TEXTAREA)
 
     @property
+    def is_list(self) -> bool:
+        """Whether it takes several values."""
+        return self.type in (FieldType.MESSAGES, FieldType.TEXTS)
+
+    @property
     def travels_as(self) -> Type:
         """Its type in workflow graphs."""
         if self.type is FieldType.NUMBER:
             return Type.INTEGER if self.whole else Type.NUMBER
+        if self.is_list:
+            return Type.JSON
         return Type.BOOLEAN if self.type is FieldType.BOOLEAN else Type.TEXT
 
 
@@ -166,12 +179,32 @@ def _rules(field: Field) -> Iterator[tuple[str, Any]]:
         for keyword, bound in (("minimum", field.min), ("maximum", field.max)):
             if bound is not None:
                 yield keyword, whole(bound)
+    elif field.is_list:
+        yield "type", "array"
+        yield "maxItems", MESSAGES_MAX if field.type is FieldType.MESSAGES else TEXTS_MAX
+        yield "items", _element(field)
     else:
-        yield "type", "string"
-        if field.required:
-            yield "minLength", 1
-        yield "maxLength", field.length_max
-        yield "pattern", "^[^\\u0000]*$"  # no database keeps NUL in a text
+        yield from _text(field.length_max, required=field.required).items()
+
+
+def _text(length_max: int, *, required: bool) -> dict[str, Any]:
+    least = {"minLength": 1} if required else {}
+    # No database keeps NUL in a text.
+    return {"type": "string", **least, "maxLength": length_max, "pattern": "^[^\\u0000]*$"}
+
+
+def _element(field: Field) -> dict[str, Any]:
+    if field.type is FieldType.TEXTS:
+        return _text(field.length_max, required=True)
+    return {
+        "type": "object",
+        "properties": {
+            "role": {"type": "string", "enum": list(ROLES)},
+            "content": _text(field.length_max, required=False),
+        },
+        "required": ["role", "content"],
+        "additionalProperties": False,
+    }
 
 
 def whole(number: float) -> int | float:

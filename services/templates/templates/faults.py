@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from services.templates.categories.domain import is_name
 from services.templates.templates.domain import (
+    MESSAGE_LENGTH_MAX,
     TEXT_LENGTH_MAX,
     VARIATIONS_MAX,
     Field,
@@ -76,8 +77,9 @@ def _fields(template: Template) -> Iterator[Fault]:
 def _field(field: Field) -> Iterator[tuple[str, str]]:
     if bool(field.choices) != (field.type is FieldType.CHOICE):
         yield "choices", "belong to a choice, and it needs some"
-    if field.is_text and not 1 <= field.length_max <= TEXT_LENGTH_MAX:
-        yield "length_max", f"must be 1 to {TEXT_LENGTH_MAX:,}"
+    longest = MESSAGE_LENGTH_MAX if field.type is FieldType.MESSAGES else TEXT_LENGTH_MAX
+    if (field.is_text or field.is_list) and not 1 <= field.length_max <= longest:
+        yield "length_max", f"must be 1 to {longest:,}"
     if field.required and field.default is not None:
         yield "default", "a required field has none"
     elif field.default is not None and not _fits(field):
@@ -88,6 +90,8 @@ def _fits(field: Field) -> bool:
     default = field.default
     if field.type is FieldType.BOOLEAN:
         return isinstance(default, bool)
+    if field.is_list:
+        return default == []
     if field.type is FieldType.CHOICE:
         return default in [choice.value for choice in field.choices]
     if field.is_text:

@@ -16,12 +16,17 @@ from workflow.graph import Graph, parse
 SHOWN_LENGTH_MAX = 40
 UNKNOWN_MAX = 20
 # Schema keywords by what a person should read first, one fault per field.
-_KEYWORDS = ("type", "enum", "minLength", "maxLength", "pattern", "minimum", "maximum")
+_KEYWORDS = (
+    *("type", "required", "additionalProperties", "maxItems", "enum"),
+    *("minLength", "maxLength", "pattern", "minimum", "maximum"),
+)
 _KINDS = {
     "string": "must be text",
     "integer": "must be a whole number",
     "number": "must be a number",
     "boolean": "must be true or false",
+    "array": "must be a list",
+    "object": "must be an object",
 }
 
 
@@ -132,7 +137,8 @@ def input_violations(version: Version, inputs: Mapping[str, Any]) -> list[FieldV
     found = {name: "is required" for name in version.schema["required"] if name not in inputs}
     errors = [error for error in version.validator.iter_errors(inputs) if error.path]
     for error in sorted(errors, key=lambda error: _KEYWORDS.index(str(error.validator))):
-        found.setdefault(str(error.path[0]), _MESSAGES[str(error.validator)](error))
+        fault = _MESSAGES[str(error.validator)](error)
+        found.setdefault(str(error.path[0]), f"{_within(error)}{fault}")
     violations = [FieldViolation(f"inputs.{name}", found[name]) for name in names if name in found]
     text = f"unknown field; the form has: {', '.join(names)}"
     violations += [FieldViolation(f"inputs.{_short(name)}", text) for name in unknown[:UNKNOWN_MAX]]
@@ -140,6 +146,13 @@ def input_violations(version: Version, inputs: Mapping[str, Any]) -> list[FieldV
         more = f"{len(unknown) - UNKNOWN_MAX:,} more unknown fields"
         violations.append(FieldViolation("inputs", more))
     return violations
+
+
+def _within(error: ValidationError) -> str:
+    """Returns the place within a field that is a list, for example ``[3].content ``."""
+    inner = list(error.path)[1:]
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in inner)
+    return "".join(parts) + " " if inner else ""
 
 
 def _short(value: object) -> str:
@@ -157,6 +170,10 @@ def _limits(error: ValidationError) -> str:
     return f"must be {low:,} to {high:,}; it is {_short(error.instance)}"
 
 
+def _named(rule: Any) -> list[str]:
+    return list(rule["properties"] if isinstance(rule, Mapping) else rule)
+
+
 def _choices(error: ValidationError) -> str:
     allowed: Any = error.validator_value
     return f"must be one of: {', '.join(allowed)}; it is {_short(error.instance)!r}"
@@ -171,6 +188,9 @@ def _too_long(error: ValidationError) -> str:
 _MESSAGES: Mapping[str, Callable[[ValidationError], str]] = {
     "type": lambda error: _KINDS[str(error.validator_value)],
     "enum": _choices,
+    "required": lambda error: f"needs: {', '.join(_named(error.validator_value))}",
+    "additionalProperties": lambda error: f"takes only: {', '.join(_named(error.schema))}",
+    "maxItems": lambda error: f"must have at most {error.validator_value} entries",
     "minLength": lambda _: "must not be empty",
     "maxLength": _too_long,
     "pattern": lambda _: "must not contain NUL",

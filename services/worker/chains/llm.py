@@ -17,7 +17,9 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel, ValidationError
 
 from services.worker.chains.answers import CopyAnswer, PromptAnswer, wire_schema
+from services.worker.chains.conversation import Conversation, OnText, Reply
 from services.worker.chains.language import resolve
+from services.worker.chains.talk import Said, listen
 from services.worker.chains.usage import Prices, Usage, UsageLog
 from services.worker.chains.writer import (
     HEADLINE_LENGTH_MAX,
@@ -94,6 +96,43 @@ class LlmWriter:
             spoken,
             self.model,
         )
+
+    async def reply(self, conversation: Conversation, on_text: OnText) -> Reply:
+        """See Writer. After the first word nothing is tried again: it would be another answer."""
+        for number in range(TRIES_MAX):
+            said = Said(on_text)
+            delay = 0.0
+            try:
+                return await self._listen(conversation, said)
+            except openai.APIStatusError as error:
+                if error.status_code < 500 and error.status_code not in _TRIED_AGAIN:
+                    log.warning("the endpoint refuses", extra={"status": error.status_code})
+                    break
+                delay = _retry_after(error)
+            except (openai.APIError, json.JSONDecodeError):
+                if said.text:
+                    break
+            if number < TRIES_MAX - 1:
+                await asyncio.sleep(max(delay, _backoff(number)))
+        raise WriterFailed("The language model gave no usable answer; nothing was charged.")
+
+    async def _listen(self, conversation: Conversation, said: Said) -> Reply:
+        """Asks once and records the call, however it ends."""
+        began, status = time.monotonic(), "error"
+        try:
+            reply = await listen(self.client, self.model, conversation, said)
+            status = "ok"
+        except ContentFiltered:
+            status = "filtered"
+            raise
+        except openai.APIError as error:
+            status = _status(error)
+            if status == "filtered":
+                raise _filtered() from None
+            raise
+        finally:
+            self._record("chat", time.monotonic() - began, status, said.tokens or (0, 0))
+        return reply
 
     async def _ask(
         self,
@@ -180,6 +219,16 @@ class LlmWriter:
         cost = self.prices.cost_micro_usd(*tokens)
         usage = Usage(_SERVICE, operation, self.model, *tokens, round(seconds, 3), status, cost)
         self.usage.record(usage)
+
+
+def _status(error: openai.APIError) -> str:
+    if isinstance(error, openai.APITimeoutError):
+        return "timeout"
+    if isinstance(error, openai.APIConnectionError):
+        return "unreachable"
+    if error.code == "content_filter":
+        return "filtered"
+    return str(error.status_code) if isinstance(error, openai.APIStatusError) else "error"
 
 
 def _tokens(completion: Any) -> tuple[int, int]:

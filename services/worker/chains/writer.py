@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from kit.errors import DomainError
+from services.worker.chains.conversation import Conversation, OnText, Reply
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,14 @@ class Writer(Protocol):
             language: ``ko``, ``en``, or ``auto`` for that of the text.
         """
 
+    async def reply(self, conversation: Conversation, on_text: OnText) -> Reply:
+        """Answers a conversation.
+
+        Args:
+            conversation: What is to be answered.
+            on_text: Told every piece of the answer as it comes.
+        """
+
 
 @dataclass(frozen=True)
 class FallbackWriter:
@@ -117,3 +126,20 @@ class FallbackWriter:
         except WriterFailed:
             log.warning("the second writer steps in", extra={"operation": "advert_copy"})
             return await self.second.advert_copy(text, tone, language)
+
+    async def reply(self, conversation: Conversation, on_text: OnText) -> Reply:
+        """See Writer. Once a word is out, nobody else goes on with the sentence."""
+        has_begun = False
+
+        def note(text: str) -> None:
+            nonlocal has_begun
+            has_begun = True
+            on_text(text)
+
+        try:
+            return await self.first.reply(conversation, note)
+        except WriterFailed:
+            if has_begun:
+                raise
+            log.warning("the second writer steps in", extra={"operation": "chat"})
+            return await self.second.reply(conversation, on_text)

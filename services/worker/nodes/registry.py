@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.worker.nodes import (
+    chat,
     copy,
     document,
     encode,
@@ -19,6 +20,7 @@ from services.worker.nodes.run import Implementation
 IMPLEMENTATIONS: Mapping[str, Implementation] = {
     "prompt@1": prompt.run,
     "copy@1": copy.run,
+    "chat@1": chat.run,
     "generate@1": generate.run,
     "resize@1": resize.run,
     "overlay@1": overlay.run,

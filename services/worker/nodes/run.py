@@ -46,6 +46,7 @@ class Run:
         content_hash: Of the node, in hex.
         timeout_seconds: After which it is ended.
         advance: Told how much of the node is done (0 to 1), with a JPEG preview or none.
+        write: Told what the node writes, piece by piece.
     """
 
     tools: Tools
@@ -53,6 +54,7 @@ class Run:
     content_hash: str
     timeout_seconds: float
     advance: Callable[[float, bytes], None]
+    write: Callable[[str], None]
 
     async def picture(self, image: str | Image.Image) -> Image.Image:
         """Returns an image port's value as a picture: it may be an object's key.

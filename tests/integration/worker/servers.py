@@ -16,7 +16,7 @@ from atelier.jobs.v1 import queue_pb2 as pb
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from kit.blobs import Blobs
@@ -129,6 +129,13 @@ class InferenceServer:
     async def ListModels(self, request: Any, call: Call) -> Any:  # noqa: N802
         return inference_pb2.ListModelsResponse()
 
+    async def SegmentImages(self, request: Any, call: Call) -> AsyncIterator[Any]:  # noqa: N802
+        raise DomainError("no worker asks for this")
+        yield
+
+    async def ApplyRules(self, request: Any, call: Call) -> Any:  # noqa: N802
+        raise DomainError("no worker asks for this")
+
     async def GenerateImage(  # noqa: N802
         self, request: inference_pb2.GenerateImageRequest, call: Call
     ) -> AsyncIterator[inference_pb2.GenerateImageResponse]:
@@ -208,6 +215,48 @@ def says(content: object, *, finish_reason: str = "stop") -> Answer:
         return JSONResponse({**head, "choices": [choice], "usage": usage})
 
     return answer
+
+
+def streams(
+    *pieces: str,
+    finish_reason: str = "stop",
+    usage: bool = True,
+    breaks: bool = False,
+    gate: asyncio.Event | None = None,
+) -> Answer:
+    """An answer in server-sent chunks, as the public API sends them.
+
+    Args:
+        pieces: The contents of the chunks.
+        finish_reason: Of the last choice.
+        usage: Whether a last chunk tells the tokens, where the request asks for it.
+        breaks: Whether the connection ends after the pieces.
+        gate: Is waited for after the first piece.
+    """
+
+    async def chunks(request: dict[str, Any]) -> AsyncIterator[bytes]:
+        def chunk(choices: list[dict[str, Any]], **more: Any) -> bytes:
+            head = {"id": "c1", "object": "chat.completion.chunk", "created": 1}
+            body = {**head, "model": f"{request['model']}-2026", "choices": choices, **more}
+            return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+        def choice(delta: dict[str, str], reason: str | None = None) -> dict[str, Any]:
+            return {"index": 0, "delta": delta, "finish_reason": reason}
+
+        yield chunk([choice({"role": "assistant", "content": ""})])
+        for number, piece in enumerate(pieces):
+            yield chunk([choice({"content": piece})])
+            if gate is not None and not number:
+                await gate.wait()
+        if breaks:
+            raise ConnectionResetError("the endpoint broke off")
+        yield chunk([choice({}, finish_reason)])
+        if usage and request.get("stream_options", {}).get("include_usage"):
+            tokens = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
+            yield chunk([], usage=tokens)
+        yield b"data: [DONE]\n\n"
+
+    return lambda request: StreamingResponse(chunks(request), media_type="text/event-stream")
 
 
 def fails(status: int, code: str | None = None, **headers: str) -> Answer:

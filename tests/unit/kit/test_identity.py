@@ -85,3 +85,14 @@ def test_keys_are_read_anew_when_they_change(keys: Path) -> None:
 def test_nonsense_is_refused(keys: Path, token: str) -> None:
     with pytest.raises(Unauthenticated):
         Verifier("works", keys).verify(token)
+
+
+@pytest.mark.parametrize("scopes", [["jobs:read", "jobs:write"], []])
+def test_the_token_of_an_api_key_carries_its_scopes_and_no_scope_is_none_at_all(
+    keys: Path, scopes: list[str]
+) -> None:
+    signer, verifier = Signer("accounts", keys), Verifier("works", keys)
+    token = signer.user_token(USER, Kind.MEMBER, 60, scopes=scopes)
+    assert verifier.verify(token).scopes == frozenset(scopes)
+    session = verifier.verify(signer.user_token(USER, Kind.MEMBER, 60))
+    assert session.scopes is None, "a session may do what its member may"

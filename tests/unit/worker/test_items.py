@@ -230,6 +230,32 @@ async def test_progress_never_goes_back_and_ends_below_100() -> None:
         assert await receiver.next() == Update(99, "other")
 
 
+async def test_what_is_written_arrives_whole_and_in_order_however_often_a_report_fails() -> None:
+    taken: list[Update] = []
+    done = asyncio.Event()
+    failures = itertools.chain([True, False, True], itertools.repeat(False))
+
+    async def take(update: Update) -> None:
+        if next(failures):
+            raise grpc.aio.AioRpcError(
+                grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata()
+            )
+        taken.append(update)
+        if sum(len(each.text) for each in taken) == 5_006:
+            done.set()
+
+    async with Progress(take) as progress:
+        progress.report(0.5, "chat", b"seen")
+        for piece in ("하나 ", "둘 ", "셋" + "." * 5_000):
+            progress.write(piece)
+        await asyncio.wait_for(done.wait(), 5)
+    assert "".join(each.text for each in taken) == "하나 둘 셋" + "." * 5_000
+    for each, following in itertools.pairwise(update for update in taken if update.text):
+        assert each.text_at + len(each.text) == following.text_at
+    assert max(len(each.text) for each in taken) == 4_000
+    assert {(each.percent, each.step) for each in taken} == {(50, "chat")}
+
+
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     for name in ("KEYS_DIR", "LISTEN", "JOBS_TARGET", "INFERENCE_TARGET", "NATS_URL"):

@@ -7,6 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from services.worker.chains.conversation import (
+    Conversation,
+    OnText,
+    Reply,
+    cut,
+    estimate_tokens,
+)
 from services.worker.chains.language import detect, resolve, with_particles
 from services.worker.chains.offline.scene import Scene, describe, imagine, leave_out
 from services.worker.chains.offline.vocabulary import Vocabulary
@@ -21,6 +28,12 @@ from services.worker.chains.writer import (
 )
 
 NAME = "offline"
+MODEL = "atelier-offline"
+_PIECES = re.compile(r"\s*\S+|\s+$")
+_CONFESSION = {
+    "ko": "(언어 모델 없이 오프라인 작성기가 쓴 문구입니다.)",
+    "en": "(Written by the offline writer: no language model is connected.)",
+}
 HASHTAGS_SHOWN = 5
 _GENERAL = "general"
 _SPLIT = re.compile(r"[\s'’]+")
@@ -58,6 +71,23 @@ class OfflineWriter:
         named = self._named(brief, scene, detect(text), words, category)
         return _compose(text, named, brief, words, category, words.tone(tone))
 
+    async def reply(self, conversation: Conversation, on_text: OnText) -> Reply:
+        """See Writer. It answers everything with advert copy, and says that it is offline."""
+        copy = await self.advert_copy(conversation.last_asked, "", "auto")
+        content, finish_reason = cut(_letter(copy), conversation)
+        for piece in _PIECES.findall(content):
+            on_text(piece)
+        asked = [each.content for each in conversation.messages]
+        return Reply(
+            content,
+            finish_reason,
+            MODEL,
+            NAME,
+            estimate_tokens(asked),
+            estimate_tokens([content]),
+            is_estimated=True,
+        )
+
     def _category(self, scene: Scene | None) -> str:
         if scene is None or self.vocabulary is None:
             return _GENERAL
@@ -75,6 +105,12 @@ class OfflineWriter:
         key = (words.language, thing.object, thing.colour)
         by_language = self.vocabulary.korean if words.language == "ko" else self.vocabulary.english
         return self.vocabulary.flavours.get(key) or by_language["object"][thing.object]
+
+
+def _letter(copy: AdvertCopy) -> str:
+    head = "\n".join(filter(None, (copy.headline, copy.subline)))
+    tail = f"{copy.call_to_action}\n{' '.join(copy.hashtags)}"
+    return "\n\n".join((head, copy.body, tail, _CONFESSION[copy.language]))
 
 
 def _compose(
