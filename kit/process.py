@@ -17,6 +17,7 @@ from kit.crash import crash_point
 
 log = logging.getLogger(__name__)
 
+CANCEL_AGAIN_SECONDS = 1.0
 S = TypeVar("S", bound=Settings)
 
 
@@ -32,7 +33,7 @@ class Process(AsyncExitStack):
         """Runs a task for as long as the process lives; its failure ends the process."""
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._ended)
-        self.push_async_callback(_cancel, task)
+        self.push_async_callback(cancel, task)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception():
@@ -41,9 +42,15 @@ class Process(AsyncExitStack):
             self.stopping.set()
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+async def cancel(task: asyncio.Future[Any]) -> None:
+    """Ends a task and waits until it has ended.
+
+    Once may not be enough: before Python 3.12 ``asyncio.wait_for``, in which clients wait for their
+    servers, drops a cancellation that comes in the moment of the answer.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
 
 
 def run(settings: type[S], compose: Callable[[Process, S], Awaitable[None]]) -> None:

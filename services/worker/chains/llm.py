@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -62,6 +63,7 @@ class LlmWriter:
         usage: Told of every call.
         prices: Of the model.
         can_draw: What the image model knows, by kind; empty: anything.
+        pause: Waits so many seconds between two tries.
     """
 
     client: AsyncOpenAI
@@ -69,6 +71,7 @@ class LlmWriter:
     usage: UsageLog
     prices: Prices = field(default_factory=Prices)
     can_draw: dict[str, list[str]] = field(default_factory=dict)
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def image_prompt(self, text: str, style: str) -> ImagePrompt:
         """See Writer."""
@@ -113,7 +116,7 @@ class LlmWriter:
                 if said.text:
                     break
             if number < TRIES_MAX - 1:
-                await asyncio.sleep(max(delay, _backoff(number)))
+                await self.pause(max(delay, _backoff(number)))
         raise WriterFailed("The language model gave no usable answer; nothing was charged.")
 
     async def _listen(self, conversation: Conversation, said: Said) -> Reply:
@@ -160,7 +163,7 @@ class LlmWriter:
             except openai.APIConnectionError:
                 delay = 0.0
             if number < TRIES_MAX - 1:
-                await asyncio.sleep(max(delay, _backoff(number)))
+                await self.pause(max(delay, _backoff(number)))
         raise WriterFailed("The language model gave no usable text; nothing was charged.")
 
     async def _try(

@@ -19,6 +19,7 @@ from kit.database import Database, Session
 from kit.database.outbox import Relay
 from kit.errors import Unavailable
 from kit.identity import system
+from kit.process import cancel
 
 HOUSE = system("works")
 
@@ -29,9 +30,7 @@ async def running(*works: Awaitable[None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(cancel(task) for task in tasks))
 
 
 class Received:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -182,7 +182,7 @@ async def test_three_server_errors_fail_the_step(
 
 
 async def test_a_rate_limit_is_waited_for_as_long_as_it_says(
-    llm: LlmWriter, model: LanguageModel, records: Records, monkeypatch: pytest.MonkeyPatch
+    llm: LlmWriter, model: LanguageModel, records: Records
 ) -> None:
     waits: list[float] = []
 
@@ -190,8 +190,7 @@ async def test_a_rate_limit_is_waited_for_as_long_as_it_says(
         waits.append(seconds)
 
     model.answers = [fails(429, **{"retry-after": "2"}), says(PROMPT)]
-    monkeypatch.setattr("services.worker.chains.llm.asyncio.sleep", note)
-    await llm.image_prompt("latte", "")
+    await replace(llm, pause=note).image_prompt("latte", "")
     assert waits == [2.0]
     assert records.statuses == ["429", "ok"]
 
