@@ -26,7 +26,7 @@ run: install models ## Serve until Ctrl-C: prints the addresses of the API, its 
 
 .PHONY: test
 test: install models ## Set up everything and run all tests
-	@$(PY) -m pytest -n 2 --dist loadgroup tests
+	@$(PY) -m pytest -n 2 tests
 
 .PHONY: faults
 faults: install models ## Random faults under load, for SECONDS=600; again by the printed SEED=

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from xdist.remote import Producer
 
 from deploy.local import layout, postgres, stack, stores
 from deploy.local.layout import Layout
 from deploy.local.supervisor import Supervisor
 from kit.testing.collector import Collector
 from tests.faults.injection import orders
+from tests.lanes import Lanes
 from tests.studio import Member, Studio
 
 # Another model's folder may be tested than the bundled one.
@@ -42,12 +44,8 @@ TEST_SETTINGS = {
 HEALTHY_AFTER_SECONDS = 0.5
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Says what shares a lane: all that use the whole installation, or what lies in one folder."""
-    for item in items:
-        uses = getattr(item, "fixturenames", ())
-        group = "installation" if "installation" in uses else str(item.path.parent)
-        item.add_marker(pytest.mark.xdist_group(group))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
+    return Lanes(config, log)
 
 
 @dataclass(frozen=True)

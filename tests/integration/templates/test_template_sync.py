@@ -155,7 +155,7 @@ async def test_a_template_that_is_not_active_is_not_on_the_shelf(
     edit(directory / "templates" / "general-picture.json", active=False)
     await bring_up(database, directory)
     page = await database.read(HOUSE, service.shelf, Versions(), None, "", ShelfRequest.of(100, ""))
-    assert len(page.rows) == 6
+    assert len(page.rows) == 7
     assert "general-picture" not in [version.template.id for version in page.rows]
 
 
@@ -188,9 +188,9 @@ async def test_a_template_of_a_user_is_seen_by_that_user_alone(
         assert shelf == kept
         return int(shelf)
 
-    assert await database.read(owner, seen) == 7
-    assert await database.read(other, seen) == 6
+    assert await database.read(owner, seen) == 8
+    assert await database.read(other, seen) == 7
     request = ShelfRequest.of(100, "")
-    for identity, expected in ((owner, 7), (other, 6)):
+    for identity, expected in ((owner, 8), (other, 7)):
         page = await database.read(HOUSE, service.shelf, Versions(), identity.user_id, "", request)
         assert len(page.rows) == expected, "jobs asks on a user's behalf, as the house"

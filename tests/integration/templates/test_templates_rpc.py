@@ -28,6 +28,7 @@ ORDER = [
     "eats-advert",
     "cinema-poster",
     "cartoon-character",
+    "general-chat",
 ]
 
 
@@ -66,7 +67,7 @@ async def test_a_page_that_ends_exactly_has_no_more(desk: Desk) -> None:
 
 async def test_a_list_can_be_of_one_category(desk: Desk) -> None:
     page = await desk.stub.ListTemplates(pb.ListTemplatesRequest(category="general"))
-    assert [template.id for template in page.data] == ORDER[:2]
+    assert [template.id for template in page.data] == [*ORDER[:2], "general-chat"]
     for nothing in ("nowhere", "No Name"):
         page = await desk.stub.ListTemplates(pb.ListTemplatesRequest(category=nothing))
         assert not page.data
