@@ -22,6 +22,7 @@ from atelier.inference.v1.inference_pb2 import (
 )
 
 from inference.api.port import Sampler
+from inference.api.reviving import revive_until
 from inference.engine import status
 from inference.engine.errors import EngineError, Overloaded
 from inference.engine.installed import find
@@ -31,7 +32,6 @@ from inference.engine.status import ModelStatus
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-TRY_AGAIN_SECONDS, TRY_AGAIN_SECONDS_MAX = 0.2, 30.0
 TRIAL_SECONDS_MAX = 300.0
 # A string in, a picture out: with numpy 2 a server says that it is ready and dies of the first
 # string that it is sent.
@@ -95,7 +95,7 @@ class Readiness:
     async def run(self, set_serving: Callable[[bool], Awaitable[None]]) -> None:
         """Watches until it is cancelled; serving while the default model is ready."""
         while True:
-            await self._become_ready()
+            await revive_until(self._tried, self._sampler.revive)
             await set_serving(True)
             log.info("ready", extra={"models": len(self._told)})
             await self._stay_ready()
@@ -103,15 +103,6 @@ class Readiness:
             log.warning("the engine is gone")
             self._trial = MODEL_STATE_FAILED
             await self._sampler.revive()
-
-    async def _become_ready(self) -> None:
-        pause = TRY_AGAIN_SECONDS
-        while not await self._tried():
-            # An engine that is away comes back by itself; one that lives and fails is started anew,
-            # more and more seldom.
-            revived = await self._sampler.revive()
-            pause = min(2 * pause, TRY_AGAIN_SECONDS_MAX) if revived else TRY_AGAIN_SECONDS
-            await asyncio.sleep(pause)
 
     async def _tried(self) -> bool:
         """Tries the default model where the engine answers; whether it is ready."""

@@ -16,6 +16,7 @@ from atelier.inference.v1.inference_pb2 import (
 )
 from PIL import Image
 
+from inference.api.reviving import revive_until
 from inference.api.segment_port import Segmenting
 from inference.engine.errors import EngineError, Overloaded
 from inference.engine.segmentation.installed import find
@@ -24,7 +25,6 @@ from inference.engine.segmentation.request import SegmentRequest
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-TRY_AGAIN_SECONDS, TRY_AGAIN_SECONDS_MAX = 0.2, 30.0
 TRIAL_SECONDS_MAX = 300.0
 
 
@@ -63,21 +63,12 @@ class SegmentReadiness:
         while True:
             while not self.installed:  # noqa: ASYNC110  # folders tell nobody when they come
                 await asyncio.sleep(LOOK_SECONDS)
-            await self._become_ready()
+            await revive_until(self._all_tried, self._engine.revive)
             log.info("segmenters are ready")
             await self._stay_ready()
             log.warning("the segmenter is gone")
             self._states = dict.fromkeys(self._states, MODEL_STATE_FAILED)
             await self._engine.revive()
-
-    async def _become_ready(self) -> None:
-        pause = TRY_AGAIN_SECONDS
-        while not await self._all_tried():
-            # An engine that is away comes back by itself; one that lives and fails is started anew,
-            # more and more seldom.
-            revived = await self._engine.revive()
-            pause = min(2 * pause, TRY_AGAIN_SECONDS_MAX) if revived else TRY_AGAIN_SECONDS
-            await asyncio.sleep(pause)
 
     async def _all_tried(self) -> bool:
         """Tries every model where the engine answers; whether any is ready."""

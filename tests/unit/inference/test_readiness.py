@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from atelier.inference.v1 import inference_pb2 as pb
 
-from inference.api import readiness
+from inference.api import readiness, reviving
 from inference.api.port import Unreachable
 from inference.api.readiness import Readiness
 from inference.engine import status
@@ -64,7 +64,7 @@ class Watched:
 @pytest.fixture
 async def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watched]:
     monkeypatch.setattr(readiness, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(readiness, "TRY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(reviving, "TRY_AGAIN_SECONDS", 0.01)
     for name in ("sdxl", "other"):
         (tmp_path / name).mkdir()
         index = '{"_class_name": "StableDiffusionXLPipeline"}'
