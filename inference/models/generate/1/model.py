@@ -14,6 +14,7 @@ from inference.engine.errors import Canceled, EngineError, InvalidRequest, Model
 from inference.engine.opening import Options, open_engine
 from inference.engine.request import Picture, Progress
 from inference.triton import wire
+from inference.triton.predecessors import end_predecessors
 from kit import telemetry
 
 JOIN_SECONDS = 5.0
@@ -23,13 +24,14 @@ NOTHING = np.zeros((0, 0, 3), np.uint8)
 class TritonPythonModel:
     """Named and shaped as Triton's python backend wants it."""
 
-    def initialize(self, args: dict[str, str]) -> None:  # noqa: ARG002  # Triton's signature
+    def initialize(self, args: dict[str, str]) -> None:
         """Loads and warms the default model, then begins to sample."""
         telemetry.configure(
             "triton",
             os.environ.get("ATELIER_LOG_LEVEL", "INFO"),
             os.environ.get("ATELIER_OTLP_ENDPOINT", ""),
         )
+        end_predecessors(args["model_instance_name"])
         self._engine = open_engine(Options.of(os.environ))
         self._thread = threading.Thread(target=self._engine.run, name="engine")
         self._thread.start()

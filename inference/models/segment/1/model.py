@@ -16,6 +16,7 @@ from inference.engine.segmentation.engine import WAITING_MAX, SegmentEngine
 from inference.engine.segmentation.registry import Segmenters, default_device, loader
 from inference.engine.segmentation.request import Segmentation
 from inference.triton import segment_wire, wire
+from inference.triton.predecessors import end_predecessors
 from kit import telemetry
 
 JOIN_SECONDS = 5.0
@@ -24,13 +25,14 @@ JOIN_SECONDS = 5.0
 class TritonPythonModel:
     """Named and shaped as Triton's python backend wants it."""
 
-    def initialize(self, args: dict[str, str]) -> None:  # noqa: ARG002  # Triton's signature
+    def initialize(self, args: dict[str, str]) -> None:
         """Loads and warms every segmenter; there may be none, and every request is then refused."""
         telemetry.configure(
             "triton",
             os.environ.get("ATELIER_LOG_LEVEL", "INFO"),
             os.environ.get("ATELIER_OTLP_ENDPOINT", ""),
         )
+        end_predecessors(args["model_instance_name"])
         segmenters = Segmenters.load(
             Path(os.environ["ATELIER_MODELS_DIR"]), loader(default_device())
         )
