@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator
 from typing import Self
 
 from inference.api.port import Unreachable
-from inference.engine.engine import Engine
 from inference.engine.errors import EngineError
 from inference.engine.opening import Options, open_engine
 from inference.engine.request import ImageRequest, Picture, Progress
+from inference.engine.sampling.engine import Engine
 from inference.engine.status import ModelStatus
 
 

@@ -23,11 +23,11 @@ from dataclasses import fields
 from typing import Any
 
 from inference.adapters.in_process import InProcess
-from inference.engine import pictures
 from inference.engine.errors import EngineError, InvalidRequest, ModelFailed
 from inference.engine.material import Control, Lora, Pixels
 from inference.engine.opening import Options
-from inference.engine.reading import read
+from inference.engine.pictures import files as pictures
+from inference.engine.pictures.reading import read
 from inference.engine.request import ImageRequest, Picture, Progress
 
 JOBS_MAX = 8  # at once on one worker: they share the engine's steps

@@ -23,7 +23,7 @@ from inference.api.segment_readiness import SegmentReadiness
 from inference.api.segmenting import Segmentations
 from inference.engine.errors import EngineError, ModelFailed
 from inference.engine.request import Picture, Progress
-from inference.engine.safety import Verdict
+from inference.engine.safety.port import Verdict
 from kit.blobs import Blobs, Stored
 from kit.crash import crash_point
 from kit.errors import InvalidArgument, Unavailable

@@ -11,7 +11,7 @@ from inference.api.objects import Objects
 from inference.api.together import together
 from inference.engine.errors import InvalidRequest
 from inference.engine.material import Control, Lora, Pixels
-from inference.engine.reading import read
+from inference.engine.pictures.reading import read
 from inference.engine.request import TIMEOUT_SECONDS_DEFAULT, ImageRequest
 from inference.engine.shapes import nearest_aspect
 

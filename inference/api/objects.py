@@ -7,7 +7,7 @@ import io
 from minio.error import MinioException
 from urllib3.exceptions import HTTPError
 
-from inference.engine.pictures import FILE_BYTES_MAX
+from inference.engine.pictures.files import FILE_BYTES_MAX
 from kit.blobs import Blobs, Stored
 from kit.errors import FieldViolation, InvalidArgument, NotFound, Unavailable
 

@@ -25,7 +25,7 @@ from inference.api.port import Sampler
 from inference.api.reviving import revive_until
 from inference.engine import status
 from inference.engine.errors import EngineError, Overloaded
-from inference.engine.installed import find
+from inference.engine.models.installed import find
 from inference.engine.request import ImageRequest
 from inference.engine.status import ModelStatus
 

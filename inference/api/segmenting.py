@@ -13,9 +13,9 @@ from inference.api.objects import Objects, written_key
 from inference.api.segment_port import Segmenting
 from inference.api.segment_readiness import SegmentReadiness
 from inference.api.together import together
-from inference.engine import pictures
 from inference.engine.errors import EngineError, InvalidRequest, ModelFailed, UnknownModel
-from inference.engine.masks import Mask, to_png, to_rle
+from inference.engine.pictures import files as pictures
+from inference.engine.pictures.masks import Mask, to_png, to_rle
 from inference.engine.segmentation.request import (
     MASK_THRESHOLD,
     TIMEOUT_SECONDS_DEFAULT,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from inference.engine.engine import WAITING_MAX, Engine
-from inference.engine.model import default_device
-from inference.engine.registry import Registry, bytes_max, loader
-from inference.engine.safety import Check, Off
-from inference.engine.safety_local import Local
+from inference.engine.models.model import default_device
+from inference.engine.safety.local import Local
+from inference.engine.safety.port import Check, Off
+from inference.engine.sampling.engine import WAITING_MAX, Engine
+from inference.engine.sampling.registry import Registry, bytes_max, loader
 
 LOCAL = "local"
 

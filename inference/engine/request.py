@@ -17,7 +17,7 @@ from inference.engine.material import (
     Rule,
     picture_rules,
 )
-from inference.engine.safety import UNCHECKED, Verdict
+from inference.engine.safety.port import UNCHECKED, Verdict
 from inference.engine.shapes import ASPECTS
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from inference.api.port import Sampler
 from inference.engine.errors import ContentFiltered
 from inference.engine.request import ImageRequest, Picture, Progress
-from inference.engine.safety import Verdict
+from inference.engine.safety.port import Verdict
 from inference.engine.status import ModelStatus
 
 
@@ -21,7 +21,7 @@ class Judge(Protocol):
     """A check that takes its time."""
 
     async def judge(self, pixels: NDArray[np.uint8], prompt: str) -> Verdict:
-        """As :meth:`inference.engine.safety.Check.judge`."""
+        """As :meth:`inference.engine.safety.port.Check.judge`."""
 
 
 class Checked:

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
-from inference.engine import pictures
 from inference.engine.errors import CheckFailed
-from inference.engine.safety import Verdict
+from inference.engine.pictures import files as pictures
+from inference.engine.safety.port import Verdict
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 20.0
 TRIES = 2

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from inference.engine.errors import InvalidRequest
-from inference.engine.masks import from_rle, to_rle
+from inference.engine.pictures.masks import from_rle, to_rle
 from inference.engine.segmentation.request import Found, Instance, Segmentation, SegmentRequest
 
 MODEL = "segment"

@@ -16,7 +16,7 @@ from typing import Any
 from inference.engine.errors import ERRORS, EngineError
 from inference.engine.material import Control, Lora, Pixels
 from inference.engine.request import ImageRequest, Picture, Progress
-from inference.engine.safety import Verdict
+from inference.engine.safety.port import Verdict
 from inference.engine.status import ModelStatus
 
 MODEL = "generate"

@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 
-from inference.engine.engine import Engine
 from inference.engine.errors import EngineError
-from inference.engine.model import Model
-from inference.engine.profile import measure
-from inference.engine.registry import Installed, Registry
+from inference.engine.models.model import Model
 from inference.engine.request import ImageRequest, Picture, Progress
+from inference.engine.sampling.engine import Engine
+from inference.engine.sampling.profile import measure
+from inference.engine.sampling.registry import Installed, Registry
 
 MODELS = Path(__file__).parents[2] / "inference" / "bundled"
 NAME = "sdxl"

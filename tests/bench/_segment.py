@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from inference.engine import pictures
 from inference.engine.errors import EngineError
+from inference.engine.pictures import files as pictures
 from inference.engine.segmentation.engine import SegmentEngine
 from inference.engine.segmentation.registry import Segmenters, installed
 from inference.engine.segmentation.request import Segmentation, SegmentRequest

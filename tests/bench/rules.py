@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.engine.masks import Mask
+from inference.engine.pictures.masks import Mask
 from inference.engine.rules.apply import apply
 from inference.engine.rules.colour import ciede2000, from_hex, ramp, to_lab
 from inference.engine.rules.document import Document, parse

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from inference.engine.errors import Canceled, InvalidRequest
-from inference.engine.masks import Bits, Mask, union
+from inference.engine.pictures.masks import Bits, Mask, union
 from inference.engine.rules.colour import Pixels, largest_difference
 from inference.engine.rules.document import Change, Document
 from inference.engine.rules.edges import Weights

@@ -8,7 +8,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from inference.engine.masks import Bits, Box, Mask
+from inference.engine.pictures.masks import Bits, Box, Mask
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.engine.masks import Bits, Box
+from inference.engine.pictures.masks import Bits, Box
 from inference.engine.rules import colour
 from inference.engine.rules.colour import Pixels
 from inference.engine.rules.document import Change

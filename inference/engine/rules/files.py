@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from inference.engine import pictures
 from inference.engine.errors import InvalidRequest
-from inference.engine.masks import Mask, from_rle, union
-from inference.engine.pictures import Decoded
+from inference.engine.pictures import files as pictures
+from inference.engine.pictures.files import Decoded
+from inference.engine.pictures.masks import Mask, from_rle, union
 from inference.engine.rules.apply import Applied, Proof, apply, protected_by, with_file
 from inference.engine.rules.document import Document
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from inference.engine import pictures, recovery
+from inference.engine import recovery
 from inference.engine.errors import (
     Canceled,
     EngineError,
@@ -17,7 +17,8 @@ from inference.engine.errors import (
     Overloaded,
     SamplingTimeout,
 )
-from inference.engine.masks import Mask, union
+from inference.engine.pictures import files as pictures
+from inference.engine.pictures.masks import Mask, union
 from inference.engine.segmentation.registry import Installed, Segmenters
 from inference.engine.segmentation.request import (
     INSTANCES_MAX,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from inference.engine.errors import EngineError, InvalidRequest
 
 if TYPE_CHECKING:
-    from inference.engine.masks import Mask
+    from inference.engine.pictures.masks import Mask
 
 CONCEPTS_MAX = 16
 CONCEPT_CHARACTERS_MAX = 100

@@ -27,7 +27,7 @@ from PIL import Image
 from deploy.local import layout, probes, stack, stores, triton
 from deploy.local.layout import ROOT, Layout, environment_bin
 from deploy.local.supervisor import Part, Supervisor
-from inference.engine.masks import from_rle
+from inference.engine.pictures.masks import from_rle
 from inference.training.world.layouts import Layout as Plan
 from inference.training.world.layouts import Placed
 from inference.training.world.scenes import render

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from inference.engine.engine import Engine
 from inference.engine.errors import EngineError
-from inference.engine.model import Model
-from inference.engine.profile import Profile
-from inference.engine.registry import Installed, Registry
+from inference.engine.models.model import Model
 from inference.engine.request import ImageRequest, Picture, Progress
+from inference.engine.sampling.engine import Engine
+from inference.engine.sampling.profile import Profile
+from inference.engine.sampling.registry import Installed, Registry
 
 CPU = torch.device("cpu")
 Asked = dict[str, Any]

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from PIL import Image
 
-from inference.engine import engine as engine_module
 from inference.engine import recovery
-from inference.engine.engine import Engine
 from inference.engine.material import Pixels
-from inference.engine.profile import measure
-from inference.engine.registry import Registry, loader
+from inference.engine.sampling import engine as engine_module
+from inference.engine.sampling.engine import Engine
+from inference.engine.sampling.profile import measure
+from inference.engine.sampling.registry import Registry, loader
 from tests.unit.inference import (
     full_size,
     material_checks,

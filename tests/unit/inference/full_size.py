@@ -33,10 +33,10 @@ from transformers import (
     T5EncoderModel,
 )
 
-from inference.engine.engine import Engine
 from inference.engine.material import Control
-from inference.engine.model import default_device
-from inference.engine.registry import Registry, bytes_max, loader
+from inference.engine.models.model import default_device
+from inference.engine.sampling.engine import Engine
+from inference.engine.sampling.registry import Registry, bytes_max, loader
 from tests.unit.inference import material_checks, tiny, tiny_kin
 from tests.unit.inference.engine_bench import Bench, Heard, now, request
 

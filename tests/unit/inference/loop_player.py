@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from inference.engine.engine import Engine
 from inference.engine.errors import EngineError
 from inference.engine.material import Control, Lora
-from inference.engine.profile import Profile
-from inference.engine.registry import Installed, Registry
+from inference.engine.sampling.engine import Engine
+from inference.engine.sampling.profile import Profile
+from inference.engine.sampling.registry import Installed, Registry
 from tests.unit.inference import material_checks, tiny, tiny_kin
 from tests.unit.inference.engine_bench import BYTES_MAX, Heard, Spied, now, request
 

@@ -21,8 +21,8 @@ from diffusers import (
 )
 from PIL import Image
 
-from inference.engine.control import canny
 from inference.engine.material import Control, Lora, Pixels
+from inference.engine.models.control import canny
 from inference.engine.request import SCHEDULERS
 from tests.unit.inference import tiny, tiny_kin
 from tests.unit.inference.engine_bench import Asked, Bench, Heard, request

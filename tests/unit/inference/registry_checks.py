@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from inference.engine.engine import PATIENCE_SECONDS, Engine
-from inference.engine.profile import Profile, find_knee
-from inference.engine.registry import Installed, Registry
+from inference.engine.sampling.engine import PATIENCE_SECONDS, Engine
+from inference.engine.sampling.profile import Profile, find_knee
+from inference.engine.sampling.registry import Installed, Registry
 from tests.unit.inference.engine_bench import Bench, Heard, Spied, request
 
 SIZE, BUDGET = 40, 100

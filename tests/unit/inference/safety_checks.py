@@ -10,11 +10,11 @@ import torch
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from transformers import CLIPConfig
 
-from inference.engine.engine import Engine
 from inference.engine.errors import CheckFailed, EngineError
-from inference.engine.profile import Profile
-from inference.engine.safety import Check, Off
-from inference.engine.safety_local import Local
+from inference.engine.safety.local import Local
+from inference.engine.safety.port import Check, Off
+from inference.engine.sampling.engine import Engine
+from inference.engine.sampling.profile import Profile
 from tests.unit.inference.engine_bench import CPU, Bench
 
 SIDE = 32

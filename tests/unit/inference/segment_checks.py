@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from inference.engine.errors import EngineError
-from inference.engine.masks import to_rle
+from inference.engine.pictures.masks import to_rle
 from inference.engine.segmentation.engine import SegmentEngine
 from inference.engine.segmentation.registry import Installed, Segmenters, installed
 from inference.engine.segmentation.request import Segmentation, SegmentRequest

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from inference.engine.masks import Mask
+from inference.engine.pictures.masks import Mask
 from inference.engine.rules.document import Document, parse
 
 SIDE_MAX = 40

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from inference.engine.errors import InvalidRequest
-from inference.engine.masks import Box, Mask, from_rle, to_png, to_rle, union
+from inference.engine.pictures.masks import Box, Mask, from_rle, to_png, to_rle, union
 from tests.unit.inference.strategies import bits, sides
 
 # Written by pycocotools 2.0: mask.encode(numpy.asfortranarray(...))["counts"].

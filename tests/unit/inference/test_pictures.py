@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.engine import pictures
 from inference.engine.errors import InvalidRequest
+from inference.engine.pictures import files as pictures
 from tests.unit.inference.strategies import picture
 
 

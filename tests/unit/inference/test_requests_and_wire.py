@@ -12,7 +12,7 @@ from inference.api.errors import refusal
 from inference.engine.errors import ERRORS, InvalidRequest, Overloaded
 from inference.engine.material import Control, Lora, Pixels
 from inference.engine.request import ImageRequest, Picture, Progress
-from inference.engine.safety import Verdict
+from inference.engine.safety.port import Verdict
 from inference.engine.shapes import ASPECTS, nearest_aspect, size_of
 from inference.engine.status import BUSY, ModelStatus
 from inference.triton import wire

@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from inference.engine import pictures
 from inference.engine.errors import Canceled, InvalidRequest
-from inference.engine.masks import Mask
+from inference.engine.pictures import files as pictures
+from inference.engine.pictures.masks import Mask
 from inference.engine.rules.apply import Applied, apply, protected_by, with_file
 from inference.engine.rules.colour import ciede2000, largest_difference, ramp, to_lab
 from inference.engine.rules.document import Document, parse

@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from inference.engine.errors import CheckFailed, ContentFiltered
 from inference.engine.request import ImageRequest, Picture, Progress
-from inference.engine.safety import UNCHECKED, Verdict
+from inference.engine.safety.port import UNCHECKED, Verdict
 from inference.engine.status import ModelStatus
 from inference.safety.checked import Checked
 from inference.safety.external import External

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from deploy.local.layout import ROOT, environment_bin
 from inference.engine.errors import InvalidRequest
-from inference.engine.masks import Mask
+from inference.engine.pictures.masks import Mask
 from inference.engine.segmentation.cache import ByteCache
 from inference.engine.segmentation.installed import find, read_traits
 from inference.engine.segmentation.request import Found, Instance, Segmentation, SegmentRequest

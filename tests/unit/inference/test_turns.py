@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.engine.turns import Turns
+from inference.engine.sampling.turns import Turns
 
 COSTS = st.dictionaries(st.integers(0, 9), st.floats(0.001, 100), min_size=1, max_size=6)
 

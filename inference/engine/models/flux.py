@@ -10,13 +10,13 @@ import torch
 from diffusers import FluxPipeline
 from torch import nn
 
-from inference.engine.codec import Codec
-from inference.engine.control import Hint
-from inference.engine.defaults import Defaults
 from inference.engine.errors import InvalidRequest
-from inference.engine.lora import Weights
+from inference.engine.models.codec import Codec
+from inference.engine.models.control import Hint
+from inference.engine.models.defaults import Defaults
+from inference.engine.models.lora import Weights
+from inference.engine.models.row import Conditions, Row
 from inference.engine.request import ImageRequest
-from inference.engine.row import Conditions, Row
 from inference.engine.shapes import Size
 
 TOKENS_MAX = 512

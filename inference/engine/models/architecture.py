@@ -1,4 +1,4 @@
-"""What differs between families of models; the rest is :class:`inference.engine.model.Model`."""
+"""What differs between families of models; the rest is :class:`.model.Model`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from inference.engine.codec import Codec
-from inference.engine.control import Hint
-from inference.engine.defaults import Defaults
-from inference.engine.lora import Weights
+from inference.engine.models.codec import Codec
+from inference.engine.models.control import Hint
+from inference.engine.models.defaults import Defaults
+from inference.engine.models.lora import Weights
+from inference.engine.models.row import Conditions, Row
 from inference.engine.request import ImageRequest
-from inference.engine.row import Conditions, Row
 from inference.engine.shapes import Size
 
 

@@ -25,8 +25,8 @@ from torch import nn
 from torch.nn import functional
 
 from inference.engine.errors import InvalidRequest, ModelFailed
-from inference.engine.installed import ADAPTERS
 from inference.engine.material import Lora
+from inference.engine.models.installed import ADAPTERS
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import torch
 
-from inference.engine.control import Hint
 from inference.engine.errors import EngineError
-from inference.engine.lora import Worn
+from inference.engine.models.control import Hint
+from inference.engine.models.lora import Worn
+from inference.engine.models.schedulers import Schedule
+from inference.engine.models.source import Source
 from inference.engine.request import ImageRequest, Picture, Watcher
-from inference.engine.schedulers import Schedule
 from inference.engine.shapes import Size
-from inference.engine.source import Source
 
 
 class Shape(NamedTuple):

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from inference.engine import fitting
+from inference.engine.pictures import fitting
 from inference.engine.request import ImageRequest
 from inference.engine.shapes import Size
 

@@ -9,18 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inference.engine import defaults, fitting, installed
-from inference.engine.architecture import Architecture
-from inference.engine.defaults import Defaults
-from inference.engine.flux import Flux
-from inference.engine.lora import Wardrobe
-from inference.engine.preview import PreviewMap
+from inference.engine.models import defaults, installed
+from inference.engine.models.architecture import Architecture
+from inference.engine.models.defaults import Defaults
+from inference.engine.models.flux import Flux
+from inference.engine.models.lora import Wardrobe
+from inference.engine.models.preview import PreviewMap
+from inference.engine.models.row import Row, Shape
+from inference.engine.models.schedulers import Schedule
+from inference.engine.models.sdxl import Sdxl
+from inference.engine.models.source import Mask, Source, fitted_mask, seen_while_painting
+from inference.engine.pictures import fitting
 from inference.engine.request import ImageRequest, Watcher
-from inference.engine.row import Row, Shape
-from inference.engine.schedulers import Schedule
-from inference.engine.sdxl import Sdxl
 from inference.engine.shapes import Size, size_of
-from inference.engine.source import Mask, Source, fitted_mask, seen_while_painting
 
 _FAMILIES: dict[str, type[Sdxl | Flux]] = {
     installed.SDXL: Sdxl,

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from inference.engine import recovery
 from inference.engine.errors import CheckFailed, ContentFiltered, EngineError, ModelFailed
-from inference.engine.model import Model
+from inference.engine.models.model import Model
+from inference.engine.models.row import Row
 from inference.engine.request import Picture
-from inference.engine.row import Row
-from inference.engine.safety import Check, Verdict
+from inference.engine.safety.port import Check, Verdict
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import torch
 from diffusers.utils.logging import disable_progress_bar
 
-from inference.engine import defaults, installed, status
+from inference.engine import status
 from inference.engine.errors import ModelFailed, UnknownModel
-from inference.engine.model import Model
-from inference.engine.profile import Profile, measure
+from inference.engine.models import defaults, installed
+from inference.engine.models.model import Model
 from inference.engine.request import ImageRequest
+from inference.engine.sampling.profile import Profile, measure
 from inference.engine.status import ModelStatus
 
 log = logging.getLogger(__name__)

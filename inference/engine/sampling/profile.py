@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from inference.engine.errors import EngineError
-from inference.engine.model import Model
+from inference.engine.models.model import Model
 from inference.engine.recovery import short_of_memory
 from inference.engine.request import ImageRequest, Picture, Progress
 

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import AutoModelForDepthEstimation
 
-from inference.engine import fitting
 from inference.engine.errors import InvalidRequest
 from inference.engine.material import CONTROL_KINDS, Control
+from inference.engine.pictures import fitting
 from inference.engine.shapes import Size
 
 if TYPE_CHECKING:
-    from inference.engine.row import Row
+    from inference.engine.models.row import Row
 
 FOLDER, ESTIMATOR = "controlnets", "estimator"
 # The thresholds of the examples that SDXL's canny ControlNets were published with.

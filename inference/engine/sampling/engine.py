@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 
 from inference.engine import recovery
-from inference.engine.ending import Ending
 from inference.engine.errors import (
     Canceled,
     EngineError,
@@ -20,12 +19,13 @@ from inference.engine.errors import (
     Overloaded,
     SamplingTimeout,
 )
-from inference.engine.registry import Installed, Registry
+from inference.engine.models.row import Row, Shape
 from inference.engine.request import ImageRequest, Progress, Watcher
-from inference.engine.row import Row, Shape
-from inference.engine.safety import Check, Off
+from inference.engine.safety.port import Check, Off
+from inference.engine.sampling.ending import Ending
+from inference.engine.sampling.registry import Installed, Registry
+from inference.engine.sampling.turns import Turns
 from inference.engine.status import ModelStatus
-from inference.engine.turns import Turns
 
 log = logging.getLogger(__name__)
 

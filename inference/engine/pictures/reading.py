@@ -7,8 +7,8 @@ import math
 import numpy as np
 from PIL import Image
 
-from inference.engine import pictures
 from inference.engine.material import PICTURE_PIXELS_MAX, Pixels
+from inference.engine.pictures import files as pictures
 
 
 def read(data: bytes, grey: bool = False) -> Pixels:

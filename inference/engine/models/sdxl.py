@@ -10,12 +10,12 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from torch import nn
 
-from inference.engine.codec import Codec
-from inference.engine.control import ControlNets, Hint
-from inference.engine.defaults import Defaults
-from inference.engine.lora import Weights
+from inference.engine.models.codec import Codec
+from inference.engine.models.control import ControlNets, Hint
+from inference.engine.models.defaults import Defaults
+from inference.engine.models.lora import Weights
+from inference.engine.models.row import Conditions, Row
 from inference.engine.request import ImageRequest
-from inference.engine.row import Conditions, Row
 from inference.engine.shapes import Size
 
 SMALL_PX = 256

@@ -19,7 +19,7 @@ from diffusers.pipelines.stable_diffusion.safety_checker import (
 from numpy.typing import NDArray
 
 from inference.engine.errors import CheckFailed
-from inference.engine.safety import Verdict
+from inference.engine.safety.port import Verdict
 
 # CLIP's own (github.com/openai/CLIP, clip.py).
 _MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)

@@ -1,0 +1,1 @@
+"""Models by directory: their families, and rows as they sample them."""

@@ -1,0 +1,1 @@
+"""Pictures and masks: read, fitted to a model's size, written."""
