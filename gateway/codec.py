@@ -171,7 +171,7 @@ def _bytes(given: Any, path: str) -> bytes:
 def from_query(message: Message, name: str, values: list[str]) -> list[FieldViolation]:
     """Fills one field of a request from the query string."""
     field: Any = message.DESCRIPTOR.fields_by_name[name]
-    if field.message_type is not None:
+    if field.message_type is not None and field.message_type.full_name != _TIMESTAMP:
         return [FieldViolation(name, "cannot be given in the query")]
     if not field.is_repeated and len(values) != 1:
         return [FieldViolation(name, "must be given once")]

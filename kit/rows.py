@@ -6,6 +6,7 @@ without the prefix, an id is a uuid, a time is a timestamptz.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.database.session import Row
+from kit.errors import InvalidArgument
 
 M = TypeVar("M", bound=Message)
 Convert = Callable[[Any], Any]
@@ -46,6 +48,21 @@ def timestamp(value: Any) -> Timestamp:
     message = Timestamp()
     message.FromDatetime(value)
     return message
+
+
+def time_of(message: Message, name: str) -> dt.datetime | None:
+    """Returns the time that a field holds, to the microsecond; None where it is absent.
+
+    Raises:
+        InvalidArgument: It is none that a calendar has.
+    """
+    if not message.HasField(name):
+        return None
+    try:
+        held: dt.datetime = getattr(message, name).ToDatetime(dt.UTC)
+    except (ValueError, OverflowError):
+        raise InvalidArgument.of(name, "must be a time of the years 1 to 9999") from None
+    return held
 
 
 def _converter(field: Any) -> Convert | None:

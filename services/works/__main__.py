@@ -34,7 +34,10 @@ async def compose(running: Process, settings: WorksSettings) -> None:
     await blobs.ensure_bucket()
     projects = ProjectsApi(floor.database)
     works = WorksApi(floor.database, blobs)
-    files = compose_files(settings, floor.database, blobs)
+    confirmer = compose_confirmer(settings, floor.database, blobs)
+    running.push_async_callback(confirmer.close)
+    quotas = Quotas(settings.storage_bytes, settings.guest_storage_bytes)
+    files = FilesApi(floor.database, blobs, confirmer, quotas)
     swept = {
         **sweeps(floor.database, blobs, settings.passing_seconds),
         **file_sweeps(floor.database, blobs),
@@ -57,17 +60,15 @@ async def compose(running: Process, settings: WorksSettings) -> None:
     )
 
 
-def compose_files(settings: WorksSettings, database: Database, blobs: Blobs) -> FilesApi:
-    """Puts together what takes files from users."""
+def compose_confirmer(settings: WorksSettings, database: Database, blobs: Blobs) -> Confirmer:
+    """Puts together what lets files of users in."""
     bounds = Bounds(
         at_once=settings.checks_max,
         seconds=settings.check_seconds,
         cpu_seconds=max(1, round(settings.check_seconds * 0.75)),
         memory_bytes=settings.check_memory_bytes,
     )
-    confirmer = Confirmer(database, blobs, Checker(bounds), Sizes(settings.upload_pixels_max))
-    quotas = Quotas(settings.storage_bytes, settings.guest_storage_bytes)
-    return FilesApi(database, blobs, confirmer, quotas)
+    return Confirmer(database, blobs, Checker(bounds), Sizes(settings.upload_pixels_max))
 
 
 if __name__ == "__main__":

@@ -14,17 +14,14 @@ from dataclasses import dataclass
 from kit.database import ReadSession, Row, Session
 
 _NEXT = """
-    WITH changed AS (
-        UPDATE job SET sequence = sequence + 1 WHERE id = :job_id
-        RETURNING sequence, user_id, batch_id
-    ), placed AS (
-        INSERT INTO feed (user_id, sequence) SELECT user_id, 1 FROM changed
+    WITH placed AS (
+        INSERT INTO feed (user_id, sequence) SELECT user_id, 1 FROM job WHERE id = :job_id
         ON CONFLICT (user_id) DO UPDATE SET sequence = feed.sequence + 1
         RETURNING sequence
     )
-    SELECT changed.sequence, changed.user_id, changed.batch_id, placed.sequence AS feed_sequence,
-           app_now() AS at
-    FROM changed, placed
+    UPDATE job SET sequence = job.sequence + 1, feed_sequence = placed.sequence
+    FROM placed WHERE id = :job_id
+    RETURNING job.sequence, user_id, batch_id, feed_sequence, app_now() AS at
 """
 _APPEND = """
     INSERT INTO job_event (job_id, sequence, event, user_id, feed_sequence)
@@ -41,6 +38,13 @@ _FEED_AFTER = """
 _BATCH_AFTER = """
     SELECT event FROM job_event WHERE job_id = ANY(:job_ids) AND feed_sequence > :after
     ORDER BY feed_sequence LIMIT :limit
+"""
+# The events of a job go all at once: when its newest is gone, so are those before it.
+_LOST = """
+    SELECT EXISTS (
+        SELECT FROM job WHERE id = ANY(:job_ids) AND feed_sequence > :after
+          AND NOT EXISTS (SELECT FROM job_event AS newest
+                          WHERE newest.job_id = job.id AND newest.sequence = job.sequence))
 """
 _FEED = "SELECT coalesce(max(sequence), 0) FROM feed WHERE user_id = :user_id"
 _BATCH = """
@@ -121,6 +125,11 @@ async def batch_after(
     """Reads the events of some jobs that follow a place of their owner's feed."""
     rows = await session.all(_BATCH_AFTER, job_ids=list(job_ids), after=sequence, limit=limit)
     return [bytes(row["event"]) for row in rows]
+
+
+async def has_lost(session: ReadSession, job_ids: Sequence[uuid.UUID], sequence: int) -> bool:
+    """Whether events of some jobs that follow a place of their owner's feed are not kept."""
+    return bool(await session.scalar(_LOST, job_ids=list(job_ids), after=sequence))
 
 
 async def feed_sequence(session: ReadSession, user_id: uuid.UUID) -> int:

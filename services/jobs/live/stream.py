@@ -104,6 +104,9 @@ async def follow_batch(
             jobs = await jobs_of_batch(database, identity, batch_id)
             ids = [row["id"] for row in jobs]
             events = await database.read(identity, store.batch_after, ids, after, BATCH_MAX)
+            # Asked afterwards: what is kept now was kept when the events were read.
+            if await database.read(identity, store.has_lost, ids, after):
+                raise _gone()
             for raw in events:
                 event = pb.JobEvent.FromString(raw)
                 after, seen_any = event.feed_sequence, True

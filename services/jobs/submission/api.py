@@ -13,12 +13,12 @@ from kit.errors import IdempotencyKeyInUse
 from kit.identity import Identity, Kind, Signer, Verifier, system
 from kit.ids import parse_id
 from kit.paging import PageRequest
-from kit.rows import enum_word
+from kit.rows import enum_word, time_of
 from kit.rpc.server import Call
 from services.jobs.live.stream import follow, follow_batch, follow_user, jobs_of_batch
 from services.jobs.live.watch import Doorbells
 from services.jobs.messages import job_message
-from services.jobs.submission import service
+from services.jobs.submission import service, store
 from services.jobs.submission.domain import NewJob
 from services.jobs.submission.drive import Driver
 
@@ -82,9 +82,8 @@ class JobsApi:
 
     async def ListJobs(self, request: pb.ListJobsRequest, call: Call) -> pb.ListJobsResponse:
         wanted = PageRequest.of(request.limit, request.after)
-        state = enum_word(pb.State.DESCRIPTOR, request.state)
         page = await self._database.read(
-            call.identity, service.list_jobs, call.identity.user, wanted, state
+            call.identity, service.list_jobs, call.identity.user, wanted, _filter(request)
         )
         return pb.ListJobsResponse(
             data=[self._message(seen) for seen in page.rows],
@@ -156,6 +155,18 @@ class JobsApi:
             uuid.UUID(str(seen.job["user_id"])), str(seen.job["id"]), TICKET_SECONDS
         )
         return job_message(seen.job, seen.items, ticket, seen.ahead)
+
+
+def _filter(request: pb.ListJobsRequest) -> store.Filter:
+    return store.Filter(
+        state=enum_word(pb.State.DESCRIPTOR, request.state),
+        project_id=parse_id(request.project_id, "project_id") if request.project_id else None,
+        batch_id=parse_id(request.batch_id, "batch_id") if request.batch_id else None,
+        category=request.category,
+        template_id=request.template_id,
+        created_from=time_of(request, "created_from"),
+        created_to=time_of(request, "created_to"),
+    )
 
 
 async def _keep_answer(session: Session, key: idempotency.Key, message: pb.Job) -> None:

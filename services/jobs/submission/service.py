@@ -120,10 +120,10 @@ async def accepted_by_key(session: ReadSession, user_id: uuid.UUID, key: str) ->
 
 
 async def list_jobs(
-    session: ReadSession, user_id: uuid.UUID, request: PageRequest, state: str
+    session: ReadSession, user_id: uuid.UUID, request: PageRequest, wanted: store.Filter
 ) -> Page[Seen]:
     """Reads a page of the user's jobs."""
-    page = await store.page(session, user_id, request, state)
+    page = await store.page(session, user_id, request, wanted)
     items = await store.items(session, [row["id"] for row in page.rows])
     seen = [
         Seen(row, [item for item in items if item["job_id"] == row["id"]], None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from kit import telemetry
 from kit.database import ReadSession, Row, Session
@@ -39,6 +41,12 @@ _LOCK_ITEMS = "SELECT * FROM item WHERE job_id = :job_id ORDER BY position FOR U
 _PAGE = """
     SELECT * FROM job WHERE user_id = :user_id AND id < :before
       AND (CAST(:state AS text) = '' OR state = :state)
+      AND (CAST(:project_id AS uuid) IS NULL OR project_id = :project_id)
+      AND (CAST(:batch_id AS uuid) IS NULL OR batch_id = :batch_id)
+      AND (CAST(:category AS text) = '' OR category = :category)
+      AND (CAST(:template_id AS text) = '' OR template_id = :template_id)
+      AND (CAST(:created_from AS timestamptz) IS NULL OR created_at >= :created_from)
+      AND (CAST(:created_to AS timestamptz) IS NULL OR created_at < :created_to)
     ORDER BY id DESC LIMIT :fetch
 """
 _SET_STATE = """
@@ -77,6 +85,29 @@ _AHEAD = """
     WHERE other.state = 'queued' AND other.pool = mine.pool AND other.category = mine.category
       AND (-other.priority, other.tag, other.id) < (-mine.priority, mine.tag, mine.id)
 """
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which jobs a list shows; empty means any.
+
+    Attributes:
+        state: In this state.
+        project_id: Of this project.
+        batch_id: Of this batch.
+        category: Of this category.
+        template_id: By this template.
+        created_from: Submitted then or later.
+        created_to: Submitted before.
+    """
+
+    state: str = ""
+    project_id: uuid.UUID | None = None
+    batch_id: uuid.UUID | None = None
+    category: str = ""
+    template_id: str = ""
+    created_from: dt.datetime | None = None
+    created_to: dt.datetime | None = None
 
 
 async def insert(session: Session, job: NewJob, drive_seconds: float) -> None:
@@ -153,11 +184,11 @@ async def lock_items(session: Session, job_id: uuid.UUID) -> Sequence[Row]:
 
 
 async def page(
-    session: ReadSession, user_id: uuid.UUID, request: PageRequest, state: str
+    session: ReadSession, user_id: uuid.UUID, request: PageRequest, wanted: Filter
 ) -> Page[Row]:
     """Reads a page of the user's jobs, newest first."""
     rows = await session.all(
-        _PAGE, user_id=user_id, before=request.before, fetch=request.fetch, state=state
+        _PAGE, user_id=user_id, before=request.before, fetch=request.fetch, **asdict(wanted)
     )
     return request.page(rows, [row["id"] for row in rows])
 

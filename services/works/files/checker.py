@@ -1,4 +1,8 @@
-"""Runs checks: each in a process of its own, few at once, ended when it takes too long."""
+"""Runs checks: each in a process of its own, few at once, ended when it takes too long.
+
+A file has its turn before its bytes are fetched and until they are stored, so that no more are on
+this machine's disk than may be checked at once.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
@@ -40,16 +46,29 @@ class Bounds:
     Attributes:
         at_once: Checks that run at a time.
         waiting_max: Files that wait for their turn.
+        waiting_seconds: How long one waits for its turn.
         seconds: Of one check by the wall clock; then it is ended, and can be asked for again.
+        moving_seconds: For a file's bytes to come from storage and to go there.
+        lease_seconds: How long an attempt keeps others from beginning when nobody renews it.
+        renewal_seconds: How often one that goes on is renewed.
         cpu_seconds: Of one check on a processor; what takes more is refused.
         memory_bytes: Address space of one check.
     """
 
     at_once: int = 2
     waiting_max: int = 16
+    waiting_seconds: float = 10.0
     seconds: float = 20.0
+    moving_seconds: float = 20.0
+    lease_seconds: float = 10.0
+    renewal_seconds: float = 2.5
     cpu_seconds: int = 15
     memory_bytes: int = 1 << 30
+
+    @property
+    def attempt_seconds(self) -> float:
+        """How long a confirmation may take, from its beginning; then it is ended."""
+        return self.waiting_seconds + self.seconds + self.moving_seconds
 
 
 @dataclass(frozen=True)
@@ -65,33 +84,52 @@ class Checker:
     """Starts the process of ``services.works.files.check`` for every file."""
 
     def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
+        self.bounds = bounds
         self._turns = asyncio.Semaphore(bounds.at_once)
         self._asked = 0
         self._warned = False
 
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Waits for a file's turn, which it has until the block ends.
+
+        Raises:
+            Busy: Too many wait, or this one has waited for too long.
+        """
+        if self._asked >= self.bounds.at_once + self.bounds.waiting_max:
+            raise _busy()
+        self._asked += 1
+        try:
+            await self._wait()
+            try:
+                yield
+            finally:
+                self._turns.release()
+        finally:
+            self._asked -= 1
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(self.bounds.waiting_seconds):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise _busy() from None
+
     async def check(self, content_type: str, limits: Limits, files: Bytes) -> Accepted:
-        """Has a file checked.
+        """Has a file checked whose turn it is.
 
         Raises:
             FileRefused: It is not let in.
-            Busy: Too many wait.
             Unavailable: The check was ended from outside, or did not end; it may be tried again.
         """
-        if self._asked >= self._bounds.at_once + self._bounds.waiting_max:
-            raise Busy("too many files are being checked", retry_after_seconds=BUSY_SECONDS)
-        self._asked += 1
         try:
-            async with self._turns:
-                answer = await self._run(content_type, limits, files)
+            answer = await self._run(content_type, limits, files)
         except FileRefused as refused:
             FILE_CHECKS.labels(content_type, refused.reason.lower()).inc()
             raise
         except Unavailable:
             FILE_CHECKS.labels(content_type, "unavailable").inc()
             raise
-        finally:
-            self._asked -= 1
         FILE_CHECKS.labels(content_type, "accepted").inc()
         return answer
 
@@ -101,7 +139,7 @@ class Checker:
             numbers = [each.fileno() for each in opened]
             process = _start(self._order(content_type, limits, numbers), numbers)
             try:
-                async with asyncio.timeout(self._bounds.seconds):
+                async with asyncio.timeout(self.bounds.seconds):
                     await _ended(process)
             except TimeoutError:
                 raise Unavailable(
@@ -120,8 +158,8 @@ class Checker:
                 "limits": asdict(limits),
                 "places": numbers,
                 "process": {
-                    "memory_bytes": self._bounds.memory_bytes,
-                    "cpu_seconds": self._bounds.cpu_seconds,
+                    "memory_bytes": self.bounds.memory_bytes,
+                    "cpu_seconds": self.bounds.cpu_seconds,
                     # One byte more than may be stored, so that what is too large is seen to be.
                     "written_bytes": limits.bytes_max + 1,
                     "descriptors": DESCRIPTORS,
@@ -152,6 +190,10 @@ class Checker:
         if not answer["is_sealed"] and not self._warned:
             self._warned = True
             log.warning("checks run without a filter on system calls: this kernel has none")
+
+
+def _busy() -> Busy:
+    return Busy("too many files are being checked", retry_after_seconds=BUSY_SECONDS)
 
 
 def _accepted(content_type: str, said: dict[str, Any]) -> Accepted:

@@ -12,21 +12,28 @@ import io
 import logging
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from kit.blobs import Blobs, Stored
 from kit.crash import crash_point
 from kit.database import Database, Row
-from kit.errors import DomainError, Unavailable
+from kit.errors import DomainError, NotFound, Unavailable
 from kit.identity import Identity
 from kit.ids import uuid7
-from services.works.files import service
+from kit.process import cancel
+from services.works.files import service, store
 from services.works.files.check.verdict import Accepted, Limits
 from services.works.files.checker import Bytes, Checker
-from services.works.files.domain import BUCKETS, BUSY_SECONDS, FileRefused, UploadNotReceived
+from services.works.files.domain import (
+    BUCKETS,
+    BUSY_SECONDS,
+    FileInCheck,
+    FileRefused,
+    UploadNotReceived,
+)
 from services.works.files.service import Content, Made
 from services.works.files.store import Attempt
 
@@ -66,22 +73,50 @@ class Confirmer:
         self._blobs = blobs
         self._checker = checker
         self._sizes = sizes
+        self._running: set[asyncio.Task[None]] = set()
 
     async def confirm(self, identity: Identity, attempt: Attempt, quota_bytes: int) -> None:
         """Checks what was sent and makes the file ready; nothing where it is ready already.
+
+        A caller who leaves, as one does who waits no longer, does not end the attempt: else every
+        one of his next would begin anew, and none might ever come to its end.
 
         Raises:
             DomainError: As :func:`service.begin`, :func:`service.settle` and
                 :func:`service.finish` say, and FileRefused, which is final.
             UploadNotReceived: Nothing was sent yet.
+            Busy: Too many files wait for their check.
             Unavailable: The storage or the check failed; it may be tried again.
         """
-        row = await self._database.write(identity, service.begin, attempt)
-        if row is None:
-            return
-        crash_point("file.begun")
+        task = asyncio.create_task(self._confirm(identity, attempt, quota_bytes))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Ends the attempts that nobody waits for any more; their files can be confirmed again."""
+        for task in list(self._running):
+            await cancel(task)
+
+    async def _confirm(self, identity: Identity, attempt: Attempt, quota_bytes: int) -> None:
+        bounds = self._checker.bounds
         try:
-            await self._store(identity, attempt, row, quota_bytes)
+            async with asyncio.timeout(bounds.attempt_seconds):
+                row = await self._database.write(
+                    identity, service.begin, attempt, bounds.lease_seconds
+                )
+                if row is not None:
+                    crash_point("file.begun")
+                    await self._check(identity, attempt, row, quota_bytes)
+        except TimeoutError:
+            raise Unavailable("the file took too long", retry_after_seconds=BUSY_SECONDS) from None
+
+    async def _check(
+        self, identity: Identity, attempt: Attempt, row: Row, quota_bytes: int
+    ) -> None:
+        try:
+            async with self._kept(identity, attempt), self._checker.turn():
+                await self._store(identity, attempt, row, quota_bytes)
         except FileRefused as refused:
             await self._database.write(identity, service.refuse, attempt, refused)
             await self._empty_quarantine(attempt)
@@ -90,6 +125,24 @@ class Confirmer:
             await asyncio.shield(self._give_up(identity, attempt))
             raise
         await self._empty_quarantine(attempt)
+
+    @asynccontextmanager
+    async def _kept(self, identity: Identity, attempt: Attempt) -> AsyncIterator[None]:
+        """Keeps others from beginning for as long as the block runs."""
+        renewing = asyncio.create_task(self._renew(identity, attempt))
+        try:
+            yield
+        finally:
+            await cancel(renewing)
+
+    async def _renew(self, identity: Identity, attempt: Attempt) -> None:
+        bounds = self._checker.bounds
+        while True:
+            await asyncio.sleep(bounds.renewal_seconds)
+            try:
+                await self._database.write(identity, store.renew, attempt, bounds.lease_seconds)
+            except Unavailable:  # another one may begin meanwhile; then this one changes nothing
+                log.warning("an attempt was not renewed", extra={"file": str(attempt.file_id)})
 
     async def _store(
         self, identity: Identity, attempt: Attempt, row: Row, quota_bytes: int
@@ -113,8 +166,17 @@ class Confirmer:
                 return
             await self._write(content, made, bytes_kept, files.thumbnail)
             crash_point("file.stored")
-            await self._database.write(identity, service.finish, attempt, content, made.sha256)
+            await self._finish(identity, attempt, content, made)
             crash_point("file.ready")
+
+    async def _finish(
+        self, identity: Identity, attempt: Attempt, content: Content, made: Made
+    ) -> None:
+        try:
+            await self._database.write(identity, service.finish, attempt, content, made.sha256)
+        except (NotFound, FileInCheck):  # nobody will refer to what was written
+            await self._database.write(identity, service.forsake, attempt, content)
+            raise
 
     async def _fetch(self, attempt: Attempt, row: Row, files: Bytes) -> Stored:
         key = service.quarantine_key(attempt.owner_id, attempt.file_id)
@@ -145,7 +207,7 @@ class Confirmer:
         key = service.quarantine_key(attempt.owner_id, attempt.file_id)
         try:
             await self._blobs.delete(key)
-        except Unavailable:  # what is left there is swept with the orphans
+        except Unavailable:  # what is left there is swept when the form has expired
             log.warning("quarantine was not emptied", extra={"file": str(attempt.file_id)})
 
 

@@ -19,14 +19,17 @@ from services.works.files.domain import (
 )
 from services.works.files.store import Attempt
 
-# How long a form may be used, and the file be confirmed.
+# How long a form may be used, and for how long what was begun to be sent by then may still come in.
 FORM_SECONDS = 15 * 60.0
+SENDING_SECONDS = 5 * 60.0
+# How long a file may be confirmed.
 CONFIRM_SECONDS = 3_600.0
-# How long a confirmation keeps others from beginning. Should one take longer, the next takes over
-# and it changes nothing any more; should its process die, nobody waits for long.
-ATTEMPT_SECONDS = 10.0
 # When the sweeper looks at what a dead attempt began to write: long after its call has ended.
 ABANDONED_SECONDS = 3_600.0
+# The age of an object in quarantine at which no file can need it: what its form sends comes within
+# 20 minutes, and a file is confirmed within an hour.
+STRAY_SECONDS = 2 * 3_600.0
+QUARANTINE = "quarantine/"
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Content:
 
 def quarantine_key(owner_id: uuid.UUID, file_id: uuid.UUID) -> str:
     """Where a file is sent to; nothing but its check reads it there."""
-    return f"quarantine/{owner_id}/{file_id}"
+    return f"{QUARANTINE}{owner_id}/{file_id}"
 
 
 async def create(session: Session, owner_id: uuid.UUID, new: NewFile, quota_bytes: int) -> Row:
@@ -81,7 +84,8 @@ async def create(session: Session, owner_id: uuid.UUID, new: NewFile, quota_byte
     await store.lock_owner(session, owner_id)
     file_id = uuid7()
     domain.check_quota(quota_bytes, await store.used(session, owner_id, file_id), new.size_bytes)
-    await store.insert(session, owner_id, file_id, new, CONFIRM_SECONDS)
+    form_seconds = FORM_SECONDS + SENDING_SECONDS
+    await store.insert(session, owner_id, file_id, new, CONFIRM_SECONDS, form_seconds)
     return await get(session, owner_id, file_id)
 
 
@@ -123,8 +127,14 @@ async def resolve(
     return {row["id"]: row for row in await store.many(session, owner_id, file_ids)}
 
 
-async def begin(session: Session, attempt: Attempt) -> Row | None:
+async def begin(session: Session, attempt: Attempt, seconds: float) -> Row | None:
     """Begins a check; None where the file is ready already.
+
+    Args:
+        session: The transaction.
+        attempt: Who checks which file.
+        seconds: How long it keeps others from beginning unless it is renewed. Should its process
+            die, nobody waits for longer; whom another has overtaken changes nothing any more.
 
     Raises:
         NotFound: It is not the owner's.
@@ -143,7 +153,7 @@ async def begin(session: Session, attempt: Attempt) -> Row | None:
         raise UploadExpired("the upload was not confirmed within an hour")
     if row["is_in_check"]:
         raise FileInCheck("the file is being checked", retry_after_seconds=BUSY_SECONDS)
-    await store.begin(session, attempt, ATTEMPT_SECONDS)
+    await store.begin(session, attempt, seconds)
     return row
 
 
@@ -213,6 +223,11 @@ async def finish(session: Session, attempt: Attempt, content: Content, sha256: s
     await _refer(session, attempt, same or content.id)
 
 
+async def forsake(session: Session, attempt: Attempt, content: Content) -> None:
+    """Hands what was written for nothing to the sweeper at once; what is in use stays."""
+    await store.drop(session, attempt.owner_id, content.id)
+
+
 async def give_up(session: Session, attempt: Attempt) -> None:
     """Lets a file be confirmed again at once, after a failure that was not its own."""
     await store.give_up(session, attempt)
@@ -220,6 +235,8 @@ async def give_up(session: Session, attempt: Attempt) -> None:
 
 async def delete(session: Session, owner_id: uuid.UUID, file_id: uuid.UUID) -> None:
     """Deletes a file; its bytes are swept when no other file has them.
+
+    It holds its room in quarantine until its form has expired: until then it can be sent again.
 
     Raises:
         NotFound: It is not the owner's.

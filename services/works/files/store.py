@@ -39,17 +39,23 @@ _PAGE = f"""
 """
 _INSERT = """
     INSERT INTO user_file (id, owner_id, bucket, kind, name, declared_type, declared_bytes,
-                           confirm_before)
+                           confirm_before, form_until)
     VALUES (:id, :owner_id, :bucket, :kind, :name, :declared_type, :declared_bytes,
-            app_now() + make_interval(secs => :confirm_seconds))
+            app_now() + make_interval(secs => :confirm_seconds),
+            app_now() + make_interval(secs => :form_seconds))
 """
+# While its form may be used, a file counts with what can be sent by it, deleted or not; or with
+# what is stored of it, where that is more. Then the stored bytes count, once for all their files.
 _USED = """
-    SELECT (SELECT coalesce(sum(declared_bytes), 0) FROM user_file
-            WHERE owner_id = :owner_id AND deleted_at IS NULL AND state = 'pending'
-              AND id <> :besides)
+    SELECT (SELECT coalesce(sum(greatest(declared_bytes,
+                CASE WHEN deleted_at IS NULL THEN size_bytes END)), 0)
+            FROM user_file LEFT JOIN content ON content.id = content_id
+            WHERE user_file.owner_id = :owner_id AND form_until IS NOT NULL
+              AND user_file.id <> :besides)
          + (SELECT coalesce(sum(size_bytes), 0) FROM content
             WHERE owner_id = :owner_id AND state = 'stored' AND EXISTS (
-                SELECT FROM user_file WHERE content_id = content.id AND deleted_at IS NULL))
+                SELECT FROM user_file WHERE content_id = content.id AND deleted_at IS NULL
+                  AND form_until IS NULL))
          + (SELECT coalesce(sum(size_bytes), 0) FROM file
             WHERE owner_id = :owner_id AND deleted_at IS NULL)
 """
@@ -67,6 +73,10 @@ _BEGIN = """
 _STILL_MINE = """
     owner_id = :owner_id AND id = :id AND attempt_id = :attempt_id AND state = 'pending'
     AND deleted_at IS NULL
+"""
+_RENEW = f"""
+    UPDATE user_file SET attempt_until = app_now() + make_interval(secs => :seconds)
+    WHERE {_STILL_MINE}
 """
 _GIVE_UP = f"UPDATE user_file SET attempt_until = NULL WHERE {_STILL_MINE}"
 _REFUSE = f"""
@@ -95,27 +105,6 @@ _DELETE = f"""
     WHERE user_file.id = :id AND {_MINE}
     RETURNING content_id
 """
-_EXPIRE = """
-    UPDATE user_file SET state = 'expired'
-    WHERE id IN (
-        SELECT id FROM user_file
-        WHERE state = 'pending' AND confirm_before < app_now()
-          AND (attempt_until IS NULL OR attempt_until < app_now())
-        ORDER BY confirm_before LIMIT :limit FOR UPDATE SKIP LOCKED)
-    RETURNING id, owner_id
-"""
-_DUE = """
-    SELECT id, owner_id FROM content WHERE due_at <= app_now() ORDER BY due_at LIMIT :limit
-"""
-_LOCK_CONTENT = """
-    SELECT object_key, thumbnail_key, EXISTS (
-        SELECT FROM user_file WHERE content_id = content.id AND deleted_at IS NULL) AS is_used
-    FROM content WHERE id = :id AND due_at <= app_now() FOR UPDATE
-"""
-_KEEP = "UPDATE content SET due_at = NULL WHERE id = :id"
-_DIE = "UPDATE content SET state = 'dying' WHERE id = :id"
-_FORGET = "UPDATE user_file SET content_id = NULL WHERE content_id = :id"
-_GONE = "DELETE FROM content WHERE id = :id AND state = 'dying'"
 
 
 @dataclass(frozen=True)
@@ -185,8 +174,9 @@ async def insert(
     file_id: uuid.UUID,
     new: NewFile,
     confirm_seconds: float,
+    form_seconds: float,
 ) -> None:
-    """Writes a pending file."""
+    """Writes a pending file, which holds room in quarantine for as long as its form may be used."""
     await session.execute(
         _INSERT,
         id=file_id,
@@ -197,6 +187,7 @@ async def insert(
         declared_type=new.content_type,
         declared_bytes=new.size_bytes,
         confirm_seconds=confirm_seconds,
+        form_seconds=form_seconds,
     )
 
 
@@ -213,6 +204,11 @@ async def lock(session: Session, owner_id: uuid.UUID, file_id: uuid.UUID) -> Row
 async def begin(session: Session, attempt: Attempt, seconds: float) -> None:
     """Makes an attempt the one that counts."""
     await session.execute(_BEGIN, seconds=seconds, **attempt.columns())
+
+
+async def renew(session: Session, attempt: Attempt, seconds: float) -> None:
+    """Keeps others from beginning for some more seconds; nothing where one has begun."""
+    await session.execute(_RENEW, seconds=seconds, **attempt.columns())
 
 
 async def give_up(session: Session, attempt: Attempt) -> None:
@@ -260,34 +256,3 @@ async def drop(session: Session, owner_id: uuid.UUID, content_id: uuid.UUID) -> 
 async def delete(session: Session, owner_id: uuid.UUID, file_id: uuid.UUID) -> Row | None:
     """Deletes a file and returns its content; None where there is no such file."""
     return await session.first(_DELETE, id=file_id, owner_id=owner_id)
-
-
-async def expire(session: Session, limit: int) -> Sequence[Row]:
-    """Ends files that nobody confirmed in time."""
-    return await session.all(_EXPIRE, limit=limit)
-
-
-async def due(session: ReadSession, limit: int) -> Sequence[Row]:
-    """Reads which contents are to be looked at."""
-    return await session.all(_DUE, limit=limit)
-
-
-async def lock_content(session: Session, content_id: uuid.UUID) -> Row | None:
-    """Locks a content that is still due, and says whether a file refers to it."""
-    return await session.first(_LOCK_CONTENT, id=content_id)
-
-
-async def keep(session: Session, content_id: uuid.UUID) -> None:
-    """Takes a content that is used off the list."""
-    await session.execute(_KEEP, id=content_id)
-
-
-async def die(session: Session, content_id: uuid.UUID) -> None:
-    """Makes a content one that no file may refer to any more."""
-    await session.execute(_FORGET, id=content_id)
-    await session.execute(_DIE, id=content_id)
-
-
-async def gone(session: Session, content_id: uuid.UUID) -> None:
-    """Removes a content whose objects are gone."""
-    await session.execute(_GONE, id=content_id)

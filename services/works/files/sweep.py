@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping
 
 from kit.blobs import Blobs
 from kit.crash import crash_point
-from kit.database import Database, Row, Session
+from kit.database import Database, ReadSession, Row, Session
 from kit.identity import system
 from kit.sweeper import Sweep
-from services.works.files import service, store
+from services.works.files import remains, service, store
 
 BATCH_MAX = 50
 
@@ -25,23 +26,40 @@ def sweeps(database: Database, blobs: Blobs) -> Mapping[str, Sweep]:
     house = system(database.role)
 
     async def unconfirmed() -> int:
-        ended = await database.write(house, store.expire, BATCH_MAX)
-        for row in ended:  # a crash here leaves them to the sweep of orphans
+        return len(await database.write(house, remains.expire, BATCH_MAX))
+
+    async def quarantine() -> int:
+        closed = await database.read(house, remains.closed, BATCH_MAX)
+        for row in closed:
             await blobs.delete(service.quarantine_key(row["owner_id"], row["id"]))
-        return len(ended)
+            await database.write(house, remains.emptied, row["id"])
+        return len(closed)
+
+    async def strays() -> int:
+        now = await database.read(house, ReadSession.now)
+        before = now - dt.timedelta(seconds=service.STRAY_SECONDS)
+        keys = await blobs.older(service.QUARANTINE, before, BATCH_MAX)
+        for key in keys:
+            await blobs.delete(key)
+        return len(keys)
 
     async def contents() -> int:
-        due = await database.read(house, store.due, BATCH_MAX)
+        due = await database.read(house, remains.due, BATCH_MAX)
         for row in due:
             objects = await database.write(house, doom, row["owner_id"], row["id"])
             for key in objects:
                 await blobs.delete(key)
             if objects:
                 crash_point("sweep.content_deleted")
-                await database.write(house, store.gone, row["id"])
+                await database.write(house, remains.gone, row["id"])
         return len(due)
 
-    return {"unconfirmed": unconfirmed, "contents": contents}
+    return {
+        "unconfirmed": unconfirmed,
+        "quarantine": quarantine,
+        "strays": strays,
+        "contents": contents,
+    }
 
 
 async def doom(session: Session, owner_id: uuid.UUID, content_id: uuid.UUID) -> list[str]:
@@ -50,11 +68,11 @@ async def doom(session: Session, owner_id: uuid.UUID, content_id: uuid.UUID) -> 
     This commits before the first object goes: a new upload of the same bytes then writes its own.
     """
     await store.lock_owner(session, owner_id)
-    row: Row | None = await store.lock_content(session, content_id)
+    row: Row | None = await remains.lock_content(session, content_id)
     if row is None:
         return []
     if row["is_used"]:
-        await store.keep(session, content_id)
+        await remains.keep(session, content_id)
         return []
-    await store.die(session, content_id)
+    await remains.die(session, content_id)
     return [key for key in (row["object_key"], row["thumbnail_key"]) if key]

@@ -13,7 +13,7 @@ from kit.database import Database, Row
 from kit.identity import system
 from kit.ids import parse_id
 from kit.paging import PageRequest
-from kit.rows import RowMapper, enum_word, timestamp
+from kit.rows import RowMapper, enum_word, time_of, timestamp
 from kit.rpc.server import Call
 from services.works.works import domain, service, store
 
@@ -147,4 +147,7 @@ def _filter(request: pb.ListWorksRequest) -> store.Filter:
         state=enum_word(pb.WorkState.DESCRIPTOR, request.state),
         tag=request.tag,
         category=request.category,
+        template_id=request.template_id,
+        created_from=time_of(request, "created_from"),
+        created_to=time_of(request, "created_to"),
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from kit.database import ReadSession, Row, Session
@@ -39,6 +40,9 @@ _PAGE = f"""
       AND (CAST(:state AS text) = '' OR state = :state)
       AND (CAST(:tag AS text) = '' OR :tag = ANY(tags))
       AND (CAST(:category AS text) = '' OR category = :category)
+      AND (CAST(:template_id AS text) = '' OR template_id = :template_id)
+      AND (CAST(:created_from AS timestamptz) IS NULL OR work.created_at >= :created_from)
+      AND (CAST(:created_to AS timestamptz) IS NULL OR work.created_at < :created_to)
     ORDER BY work.id DESC LIMIT :fetch
 """
 _INSERT = """
@@ -85,14 +89,29 @@ _INSERT_FILE = """
 
 @dataclass(frozen=True)
 class Filter:
-    """Which works a history shows; empty means any."""
+    """Which works a history shows; empty means any.
 
-    project_id: uuid.UUID | None
-    batch_id: uuid.UUID | None
-    type: str
-    state: str
-    tag: str
-    category: str
+    Attributes:
+        project_id: Of this project.
+        batch_id: Of this batch.
+        type: Of this type.
+        state: In this state.
+        tag: With this tag.
+        category: Of this category.
+        template_id: By this template.
+        created_from: Submitted then or later.
+        created_to: Submitted before.
+    """
+
+    project_id: uuid.UUID | None = None
+    batch_id: uuid.UUID | None = None
+    type: str = ""
+    state: str = ""
+    tag: str = ""
+    category: str = ""
+    template_id: str = ""
+    created_from: dt.datetime | None = None
+    created_to: dt.datetime | None = None
 
 
 async def one(session: ReadSession, owner_id: uuid.UUID, work_id: uuid.UUID) -> Row | None:
@@ -120,12 +139,7 @@ async def page(
         owner_id=owner_id,
         before=request.before,
         fetch=request.fetch,
-        project_id=wanted.project_id,
-        batch_id=wanted.batch_id,
-        type=wanted.type,
-        state=wanted.state,
-        tag=wanted.tag,
-        category=wanted.category,
+        **asdict(wanted),
     )
     return request.page(rows, [row["id"] for row in rows])
 

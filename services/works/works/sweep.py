@@ -1,4 +1,4 @@
-"""Removes objects: those of deleted files, and what crashed attempts and uploads left."""
+"""Removes objects: those of deleted works, and what crashed attempts left."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from kit.sweeper import Sweep
 from services.works.works import store
 
 BATCH_MAX = 50
-# Pictures on their way between steps, and uploads that nobody confirmed.
-PASSING_PREFIXES = ("tmp/", "quarantine/")
+# Pictures on their way between steps.
+PASSING = "tmp/"
 
 
 def sweeps(database: Database, blobs: Blobs, passing_seconds: float) -> Mapping[str, Sweep]:
@@ -42,12 +42,10 @@ def sweeps(database: Database, blobs: Blobs, passing_seconds: float) -> Mapping[
         return now - dt.timedelta(seconds=passing_seconds)
 
     async def orphans() -> int:
-        limit, swept = await before(), 0
-        for prefix in PASSING_PREFIXES:
-            for key in await blobs.older(prefix, limit, BATCH_MAX):
-                await blobs.delete(key)
-                swept += 1
-        return swept
+        keys = await blobs.older(PASSING, await before(), BATCH_MAX)
+        for key in keys:
+            await blobs.delete(key)
+        return len(keys)
 
     async def uploads() -> int:
         return await blobs.abort_uploads(await before(), BATCH_MAX)

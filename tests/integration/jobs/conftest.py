@@ -8,7 +8,7 @@ import pytest
 
 from kit.database import Database
 from tests.conftest import Installation
-from tests.databases import Template, template
+from tests.databases import Template, Urls, template
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +17,11 @@ async def jobs_template(postgres_server: Installation) -> Template:
 
 
 @pytest.fixture
-async def database(jobs_template: Template) -> AsyncIterator[Database]:
-    async with Database((await jobs_template.fresh()).serving, 16) as opened:
+async def urls(jobs_template: Template) -> Urls:
+    return await jobs_template.fresh()
+
+
+@pytest.fixture
+async def database(urls: Urls) -> AsyncIterator[Database]:
+    async with Database(urls.serving, 16) as opened:
         yield opened

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 from atelier.jobs.v1 import jobs_pb2 as pb
@@ -16,11 +17,23 @@ from kit.identity import Identity, Kind, system
 from services.jobs.domain import EventsGone, State
 from services.jobs.live import store
 from services.jobs.live.record import record
-from services.jobs.live.stream import follow_user
+from services.jobs.live.stream import follow_batch, follow_user
 from services.jobs.live.watch import Doorbells
+from services.jobs.queue import service as queue
+from services.jobs.submission import service as submissions_service
 from services.jobs.submission import store as submissions
+from services.jobs.submission.domain import NewJob
 from tests.conftest import Installation
-from tests.integration.jobs.test_queue import queue_job
+from tests.integration.jobs.test_queue import (
+    DELIVERY,
+    OVER,
+    claim,
+    enqueue,
+    lease_of,
+    limit,
+    new_job,
+    queue_job,
+)
 
 HOUSE = system("jobs")
 JOBS, EVENTS = 4, 10
@@ -89,6 +102,60 @@ async def test_a_feed_whose_events_were_swept_says_so(
     assert (await anext(stream)).type == "open"
     with pytest.raises(EventsGone):
         await anext(stream)
+
+
+async def batch_of_two(database: Database) -> tuple[Identity, NewJob, NewJob]:
+    """Two jobs of one batch, of which the first has been delivered."""
+    user = uuid.uuid4()
+    done = new_job(user=user)
+    running = replace(new_job(user=user), batch_id=done.batch_id)
+    await limit(database, "eats", 9)
+    await enqueue(database, done)
+    [row] = await claim(database)
+    await enqueue(database, running)
+    await database.write(HOUSE, queue.deliver, lease_of(row), DELIVERY)
+    await happen(database, running.id)
+    return Identity(Kind.MEMBER, user), done, running
+
+
+async def read_batch(
+    database: Database, doorbells: Doorbells, caller: Identity, job: NewJob, after: int
+) -> list[pb.JobEvent]:
+    stream = follow_batch(database, doorbells, caller, job.batch_id, after)
+    return [event async for event in stream][1:]
+
+
+async def test_a_batch_of_which_a_jobs_events_were_swept_says_so_also_to_who_goes_on(
+    database: Database, doorbells: Doorbells
+) -> None:
+    caller, done, running = await batch_of_two(database)
+    last = await last_place(database, done)
+    await database.write(HOUSE, store.sweep, OVER)
+    for after in (0, last - 1):  # the other job's events are kept
+        with pytest.raises(EventsGone):
+            await read_batch(database, doorbells, caller, done, after)
+    await database.write(HOUSE, submissions_service.cancel, running.user_id, running.id)
+    rest = await read_batch(database, doorbells, caller, done, last)
+    assert {event.job_id for event in rest} == {str(running.id)}
+
+
+async def test_who_has_seen_all_of_a_batch_is_told_nothing_after_it_was_swept(
+    database: Database, doorbells: Doorbells
+) -> None:
+    caller, done, running = await batch_of_two(database)
+    await database.write(HOUSE, submissions_service.cancel, running.user_id, running.id)
+    seen = await read_batch(database, doorbells, caller, done, 0)
+    last = seen[-1].feed_sequence
+    await database.write(HOUSE, store.sweep, OVER)
+    assert await read_batch(database, doorbells, caller, done, last) == []
+    with pytest.raises(EventsGone):
+        await read_batch(database, doorbells, caller, done, last - 1)
+
+
+async def last_place(database: Database, job: NewJob) -> int:
+    """Where the newest event of a job stands."""
+    events = await database.read(HOUSE, store.after, job.id, 0, 100)
+    return max(pb.JobEvent.FromString(raw).feed_sequence for raw in events)
 
 
 async def test_idle_streams_do_not_ask_the_database_each_for_itself(

@@ -61,14 +61,17 @@ async def queue_job(
     seconds: int = 5,
 ) -> NewJob:
     job = new_job(items, user, category, seconds)
+    await enqueue(database, job)
+    return job
 
+
+async def enqueue(database: Database, job: NewJob) -> None:
     async def write(session: Session) -> None:
-        await store.ensure_category(session, category, 1)
+        await store.ensure_category(session, job.category, 1)
         await submission_store.insert(session, job, LONG)
         await submissions.enqueue(session, job.id, {})
 
     await database.write(HOUSE, write)
-    return job
 
 
 async def claim(database: Database, slots: int = 1, lease_seconds: float = LONG) -> Sequence[Row]:

@@ -34,12 +34,14 @@ class Shelf:
     Attributes:
         database: Of works.
         blobs: The bucket.
+        checker: Gives files their turns.
         confirmer: Checks what was sent.
         quota_bytes: Of every owner.
     """
 
     database: Database
     blobs: Blobs
+    checker: Checker
     confirmer: Confirmer
     quota_bytes: int = QUOTA_BYTES
 
@@ -123,4 +125,4 @@ def shelf(database: Database, blobs: Blobs, bounds: Bounds | None = None) -> She
     """Makes a shelf whose checks are those of a service."""
     checker = Checker(bounds or Bounds())
     confirmer = Confirmer(database, blobs, checker, Sizes(pixels_max=25_000_000))
-    return Shelf(database, blobs, confirmer)
+    return Shelf(database, blobs, checker, confirmer)

@@ -14,12 +14,11 @@ from kit.database import Session
 from kit.errors import DomainError, NotFound, WrongState
 from kit.paging import PageRequest
 from kit.testing.databases import move_clock
-from services.works.files import confirm, service, store
+from services.works.files import confirm, remains, service, store
 from services.works.files.confirm import new_attempt
 from services.works.files.domain import (
     FileInCheck,
     FileRefused,
-    QuotaExceeded,
     UploadExpired,
     UploadNotReceived,
 )
@@ -95,42 +94,6 @@ async def test_storage_that_took_another_size_is_not_believed(files: Shelf, anno
     assert refused.value.reason == ("FILE_TOO_LARGE" if announced < len(PNG) else "FILE_DAMAGED")
 
 
-async def test_a_quota_counts_what_is_stored_and_what_is_announced(files: Shelf) -> None:
-    owner = member()
-    files.quota_bytes = 3 * len(PNG)
-    first = await files.create(owner, "image/png", len(PNG))
-    await files.create(owner, "image/png", len(PNG) * 2)
-    with pytest.raises(QuotaExceeded) as refused:
-        await files.create(owner, "image/png", 1)
-    assert refused.value.metadata["used"] == str(3 * len(PNG))
-    await files.delete(owner, first)
-    await files.create(owner, "image/png", len(PNG))
-    other = member()
-    await files.create(other, "image/png", len(PNG))
-
-
-async def test_of_reservations_made_at_once_no_more_are_accepted_than_fit(files: Shelf) -> None:
-    owner = member()
-    files.quota_bytes = 5_000
-    made = await asyncio.gather(
-        *(files.create(owner, "image/png", 1_000) for _ in range(12)), return_exceptions=True
-    )
-    assert sum(isinstance(each, uuid.UUID) for each in made) == 5
-    assert sum(isinstance(each, QuotaExceeded) for each in made) == 7
-
-
-async def test_a_file_that_grew_past_the_quota_can_be_confirmed_once_there_is_room(
-    files: Shelf,
-) -> None:
-    owner = member()
-    small = encoded(scene((400, 300)), "JPEG", quality=30)
-    file_id = await files.sent(owner, small, "image/jpeg")
-    with pytest.raises(QuotaExceeded):
-        await files.confirmer.confirm(owner, new_attempt(owner, file_id), len(small) + 10)
-    assert (await files.read(owner, file_id))["state"] == "pending"
-    assert (await files.confirm(owner, file_id))["state"] == "ready"
-
-
 async def test_the_same_bytes_of_one_owner_are_stored_once_and_go_with_the_last_file(
     files: Shelf,
 ) -> None:
@@ -201,7 +164,7 @@ async def test_the_sweeper_waits_for_an_upload_that_is_taking_the_bytes_it_came_
     made = service.Made("image/png", old["size_bytes"], old["sha256"], 96, 64, 0, True)
 
     async def take(session: Session) -> None:
-        await service.begin(session, attempt)
+        await service.begin(session, attempt, 60)
         assert await service.settle(session, attempt, made, files.quota_bytes) is None
         taken.set()
         await go_on.wait()
@@ -229,7 +192,7 @@ async def test_an_upload_never_takes_bytes_that_the_sweeper_has_begun_to_remove(
     owner = member()
     old = await files.upload(owner, PNG, "image/png")
     await files.delete(owner, old["id"])
-    [due] = await files.database.read(HOUSE, store.due, 10)
+    [due] = await files.database.read(HOUSE, remains.due, 10)
     doomed = await files.database.write(HOUSE, doom, owner.user, due["id"])
     assert doomed == [old["object_key"], old["thumbnail_key"]]
     new = await files.upload(owner, PNG, "image/png")  # here the sweeper has not deleted yet
@@ -337,7 +300,7 @@ async def test_a_death_between_any_two_steps_leaves_a_file_that_can_be_confirmed
 
 
 async def test_a_file_that_is_deleted_while_it_is_checked_leaves_nothing(
-    files: Shelf, urls: Urls, monkeypatch: pytest.MonkeyPatch
+    files: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = member()
     file_id = await files.sent(owner, PNG, "image/png")
@@ -352,6 +315,6 @@ async def test_a_file_that_is_deleted_while_it_is_checked_leaves_nothing(
     with pytest.raises(DomainError) as refused:
         await files.confirm(owner, file_id)
     assert refused.value.reason == "NOT_FOUND"
-    await move_clock(urls.owner, dt.timedelta(hours=2))
+    assert await files.objects("files/") != []
     await files.sweep()
     assert await files.objects("files/") == []

@@ -185,15 +185,26 @@ async def test_a_check_ends_with_the_call_that_asked_for_it() -> None:
     assert not running()
 
 
-async def test_no_more_files_wait_than_may() -> None:
-    checker = Checker(Bounds(at_once=1, waiting_max=1))
-    with opened(encoded(scene(), "PNG")) as places:
-        ends = await asyncio.gather(
-            *(checker.check("image/png", LIMITS, places) for _ in range(4)),
-            return_exceptions=True,
-        )
-    assert sum(isinstance(end, Accepted) for end in ends) == 2
+async def test_no_more_files_wait_than_may_and_none_for_ever() -> None:
+    checker = Checker(Bounds(at_once=1, waiting_max=1, waiting_seconds=0.01))
+    async with checker.turn():
+        waiting = [asyncio.create_task(enter(checker)) for _ in range(3)]
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(end) for end in ends] == [Busy] * 3
+    await enter(checker)
+
+
+async def test_turns_are_handed_on_to_those_who_wait() -> None:
+    checker = Checker(Bounds(at_once=2, waiting_max=2))
+    ends = await asyncio.gather(*(enter(checker) for _ in range(6)), return_exceptions=True)
     assert sum(isinstance(end, Busy) for end in ends) == 2
+    assert sum(end is None for end in ends) == 4
+
+
+async def enter(checker: Checker) -> None:
+    """Has a turn and lets others come to theirs."""
+    async with checker.turn():
+        await asyncio.sleep(0)
 
 
 def running() -> list[psutil.Process]:
