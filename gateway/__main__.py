@@ -49,7 +49,7 @@ async def compose(running: Process, settings: GatewaySettings) -> None:
         app.build(channels, settings, streams, storage),
         host=settings.http_host,
         port=settings.http_port,
-        http=wire.protocol(settings.header_seconds),
+        http=wire.protocol(settings.header_seconds, settings.write_seconds),
         ws="none",
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any, Protocol
 
 import grpc
+from opentelemetry import trace
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,7 +19,6 @@ from gateway.context import RequestContext
 from gateway.exchange import Exchange
 from gateway.keys import Keys, trade_at
 from gateway.openai.door import Face
-from gateway.openai.faults import of_refusal
 from gateway.openai.pictures import Storage
 from gateway.pages import Pages
 from gateway.rates import Limiter, Rates
@@ -25,6 +26,7 @@ from gateway.routes import Router, routes
 from gateway.sse import Streams
 from gateway.transcoder import Transcoder
 from kit.identity import Verifier
+from kit.rpc.status import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -33,17 +35,9 @@ GZIP_BYTES_MIN = 1_024
 GZIP_LEVEL = 5
 CORS_SECONDS = 86_400
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-_READ_HEADERS = [
-    "Authorization",
-    "Content-Type",
-    "Idempotency-Key",
-    "If-None-Match",
-    "Last-Event-ID",
-    "Prefer",
-    "Traceparent",
-    "Tracestate",
-    "X-Request-Id",
-]
+# Any: what a page may send is nothing that a program could not, and clients bring headers of their
+# own, as OpenAI's its X-Stainless-*. Cookies are never let in.
+_READ_HEADERS = ["*"]
 _SHOWN_HEADERS = [
     "Atelier-Version",
     "Content-Location",
@@ -73,8 +67,24 @@ class Compressed:
         await (self._gzip if reads_gzip else self._plain)(scope, receive, send)
 
 
+class Door(Protocol):
+    """A part of the API that answers below its own paths."""
+
+    def label(self, exchange: Exchange) -> str:
+        """Returns what metrics and traces call a request; empty: it is not for this door."""
+
+    def refused(self, refusal: Refusal, exchange: Exchange) -> ASGIApp:
+        """Returns a refusal in the shape that this door's clients read."""
+
+    async def answer(self, exchange: Exchange) -> Any:
+        """Returns what answers a request: an ASGI application."""
+
+
 class Front:
     """Sends each request to the API or to the pages, and answers what broke.
+
+    Pages and health are answered however much is in work: a probe must not take a replica that is
+    busy for one that is dead.
 
     Args:
         transcoder: The API.
@@ -86,8 +96,7 @@ class Front:
     def __init__(
         self, transcoder: Transcoder, face: Face, pages: ASGIApp, settings: GatewaySettings
     ) -> None:
-        self._transcoder = transcoder
-        self._face = face
+        self._doors: tuple[Door, ...] = (face, transcoder)
         self._pages = pages
         self._body_seconds = settings.body_seconds
         self._requests_max = settings.requests_max
@@ -104,7 +113,7 @@ class Front:
 
         try:
             answer = await self._answer(Exchange(scope, receive, self._body_seconds))
-            await (answer or self._pages)(scope, receive, respond)
+            await answer(scope, receive, respond)
         except Exception:
             request_id = scope["state"]["request_id"]
             log.exception("request failed", extra={"request_id": request_id})
@@ -113,18 +122,22 @@ class Front:
             refusal = problems.of_reason("INTERNAL", "an unexpected fault; see the request id")
             await problems.response(refusal, request_id)(scope, receive, send)
 
-    async def _answer(self, exchange: Exchange) -> ASGIApp | None:
+    async def _answer(self, exchange: Exchange) -> ASGIApp:
+        for door in self._doors:
+            if label := door.label(exchange):
+                exchange.scope["state"]["route"] = label
+                trace.get_current_span().update_name(label)
+                return await self._within_limit(door, exchange)
+        return self._pages
+
+    async def _within_limit(self, door: Door, exchange: Exchange) -> ASGIApp:
         if self._in_work >= self._requests_max:
             refusal = problems.of_reason("OVERLOADED", "too many requests are in work")
-            if self._face.takes(exchange):
-                return of_refusal(refusal).response()
-            return problems.response(refusal, exchange.request_id)
+            return door.refused(refusal, exchange)
         self._in_work += 1
         try:
-            if self._face.takes(exchange):
-                faced: ASGIApp = await self._face.answer(exchange)
-                return faced
-            return await self._transcoder.answer(exchange)
+            answer: ASGIApp = await door.answer(exchange)
+            return answer
         finally:
             self._in_work -= 1
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from kit.errors import ScopeMissing, Unauthenticated
-from kit.identity import Identity, Kind, Verifier
+from kit.identity import CLOCK_SKEW_SECONDS, Identity, Kind, Verifier
 
 KEPT_MAX = 10_000
 KEPT_SECONDS = 60.0
@@ -29,15 +29,34 @@ class Caller:
     name: str
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who opened a stream, and for how long.
+
+    Attributes:
+        name: The user's id.
+        seconds: Until the token or ticket is accepted no more.
+    """
+
+    name: str
+    seconds: float
+
+
 class Callers:
     """Tells callers apart; a token is verified once and then known for a minute.
 
     Only limits are drawn by it: whether a token is let in is for the services to say.
     """
 
-    def __init__(self, verifier: Verifier, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        verifier: Verifier,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._verifier = verifier
         self._clock = clock
+        self._now = now
         self._known: OrderedDict[str, tuple[Identity, float]] = OrderedDict()
 
     def of(self, authorization: str, address: str) -> Caller:
@@ -46,6 +65,20 @@ class Callers:
         if identity is None:
             return Caller("address", network(address))
         return Caller("guest" if identity.kind is Kind.GUEST else "member", str(identity.user_id))
+
+    def holder(self, authorization: str, ticket: str) -> Holder | None:
+        """Returns who comes with a token, or with a ticket alone; None with neither."""
+        identity = self._identity(authorization) if authorization else self._of_ticket(ticket)
+        if identity is None or identity.user_id is None:
+            return None
+        seconds = identity.expires_at + CLOCK_SKEW_SECONDS - self._now()
+        return Holder(str(identity.user_id), max(seconds, 0.0))
+
+    def _of_ticket(self, ticket: str) -> Identity | None:
+        try:
+            return self._verifier.holder(ticket) if ticket else None
+        except Unauthenticated:  # as its service will say
+            return None
 
     def check_scopes(self, authorization: str, needed: Iterable[str]) -> None:
         """Checks that a key's token may all that a request will do, before it does the first.

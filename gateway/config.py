@@ -51,6 +51,7 @@ class GatewaySettings(Settings):
     )
     header_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     body_seconds: Annotated[float, Field(gt=0, le=600)] = 20.0
+    write_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
     requests_max: Annotated[int, Field(ge=1)] = Field(
         default=1_000, description="Requests in work at once; streams are counted apart"
     )

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from opentelemetry.trace import SpanKind
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kit import telemetry
+from kit import metrics, telemetry
 from kit.ids import uuid7
 
 log = logging.getLogger(__name__)
 
 REQUEST_ID_LENGTH_MAX = 64
+# What metrics call a request that no part of the application has named, as a preflight.
+_UNNAMED = "other"
 VERSION = "0.1.0"
 # Pages run their own scripts only; pictures come from storage, which has another address.
 PAGE_POLICY = (
@@ -32,7 +34,11 @@ _HTTPS = ((b"strict-transport-security", b"max-age=31536000"),)
 
 
 class RequestContext:
-    """Wraps an application; plain ASGI."""
+    """Wraps an application; plain ASGI.
+
+    Every answer is counted here, whoever gives it, by the name in ``scope["state"]["route"]`` and
+    at its beginning: of a stream, what follows is not waiting.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -54,6 +60,9 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                route = state.get("route", _UNNAMED)
+                seconds = time.perf_counter() - began
+                metrics.HTTP_SECONDS.labels(route, status).observe(seconds)
                 message["headers"] = [*message["headers"], *_headers(scope, request_id)]
             await send(message)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, lru_cache, partial
 from operator import attrgetter
 from typing import Any
@@ -64,6 +64,22 @@ def partial_encoder(descriptor: Descriptor, fields: str) -> EncodeMessage:
         return _compile(descriptor, wanted)
     page: _Tree = {field.name: {} for field in descriptor.fields}
     return _compile(descriptor, {**page, ROWS: wanted})
+
+
+def selectable(descriptor: Descriptor) -> list[str]:
+    """Returns the fields that may be asked for; of a page those of its rows."""
+    rows: Any = descriptor.fields_by_name.get(ROWS)
+    return list(_paths(rows.message_type if rows else descriptor, frozenset()))
+
+
+def _paths(descriptor: Any, above: frozenset[str]) -> Iterator[str]:
+    for field in descriptor.fields:
+        yield field.name
+        message = field.message_type
+        plain = message is None or message.full_name in _WELL_KNOWN
+        if not plain and message.full_name not in above:  # a message may contain itself
+            inside = _paths(message, above | {descriptor.full_name})
+            yield from (f"{field.name}.{path}" for path in inside)
 
 
 def _compile(descriptor: Descriptor, wanted: _Tree) -> EncodeMessage:

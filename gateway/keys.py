@@ -130,7 +130,8 @@ class Keys:
         except grpc.aio.AioRpcError as error:
             refused = status.decode(error)
             refusal = api_keys.REFUSALS.get(refused.failure.reason)
-            if refusal is None:
+            if refusal is None:  # nothing was said of the key: an outage is no guess
+                self._limiter.give_back(_LOGIN[0], counted, _LOGIN[1])
                 raise
             kept = _Kept(until, "", refusal, refused.message)
         if kept.refusal is None:

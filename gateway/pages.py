@@ -25,6 +25,9 @@ STUDIO = Path(__file__).parent / "studio"
 SWAGGER = "fastapi_swagger"
 HEALTH_SECONDS = 1.0
 _JSON = "application/json"
+# What metrics call these paths: the pages together, health by its probe, what is none at all.
+_PAGES = "pages"
+_UNKNOWN = "unknown"
 _REVALIDATED = {"cache-control": "no-cache"}
 
 
@@ -36,12 +39,14 @@ class Health:
             name: health_pb2_grpc.HealthStub(channel) for name, channel in channels.items()
         }
 
-    async def live(self, request: Request) -> Response:  # noqa: ARG002
+    async def live(self, request: Request) -> Response:
         """Answers as long as the event loop turns."""
+        request.scope["state"]["route"] = "GET /healthz"
         return _json(b'{"status":"live"}')
 
-    async def ready(self, request: Request) -> Response:  # noqa: ARG002
+    async def ready(self, request: Request) -> Response:
         """Answers 200 when every service serves, else 503 naming those that do not."""
+        request.scope["state"]["route"] = "GET /readyz"
         names = list(self._stubs)
         serving = await asyncio.gather(*(self._serves(name) for name in names))
         down = [name for name, up in zip(names, serving, strict=True) if not up]
@@ -109,7 +114,7 @@ class Pages:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         scope["app"] = self  # makes the router raise its 404 and 405 for us to answer
-        scope["state"]["page"] = True
+        scope["state"].update(page=True, route=_PAGES)
         await self._app(scope, receive, send)
 
 
@@ -122,5 +127,5 @@ async def _problem(request: Request, error: Exception) -> Response:
             return Response(status_code=204, headers=allow)
         refusal = problems.of_reason("METHOD_NOT_ALLOWED", f"{request.method} is not possible here")
         return problems.response(refusal, request_id, allow)
-    request.scope["state"]["page"] = False
+    request.scope["state"].update(page=False, route=_UNKNOWN)
     return problems.response(problems.of_reason("NOT_FOUND", "no such path"), request_id)

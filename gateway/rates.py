@@ -92,6 +92,20 @@ class Draw:
 UNLIMITED = Draw(allowed=True, headers=())
 
 
+def check(draw: Draw, rate_class: str) -> None:
+    """Refuses a call whose bucket is empty.
+
+    Raises:
+        RateLimited: It is.
+    """
+    if not draw.allowed:
+        raise RateLimited(
+            f"too many calls of the class {rate_class}",
+            retry_after_seconds=draw.retry_after_seconds,
+            policy=rate_class,
+        )
+
+
 class Limiter:
     """The buckets of this replica.
 

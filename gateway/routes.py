@@ -21,6 +21,8 @@ from kit.identity import Kind
 from kit.rpc.contract import Policy, policy_of
 
 DESCRIPTORS = Path(__file__).resolve().parents[1] / "gen" / "api.binpb"
+# The method in the name of a request that its path does not take: clients send what they like.
+OTHER = "OTHER"
 _VARIABLE = re.compile(r"\{([a-z_.]+)\}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 import grpc
@@ -24,12 +24,17 @@ RECONNECT_MILLISECONDS = 1_000
 # How long the first event may hold back the headers: a refusal comes sooner, and is an answer of
 # its own; a stream in which nothing happens yet begins without one.
 FIRST_SECONDS = 1.0
+# How long a stream that is gone on with is looked at for its end, past the event that opens it.
+END_SECONDS = 0.25
 _HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
 )
 _HEARTBEAT = b": still here\n\n"
+_OPEN = "open"
+
+Readings = deque[asyncio.Task[Any]]
 
 
 class TooManyStreams(DomainError):
@@ -51,6 +56,7 @@ class Streams:
         self._per_caller_max = per_caller_max
         self._by_caller: Counter[str] = Counter()
         self._places: set[Place] = set()
+        self._closed = False
 
     def admit(self, caller: str) -> Place:
         """Counts a stream in.
@@ -64,6 +70,8 @@ class Streams:
         self._by_caller[caller] += 1
         place = Place(self, caller)
         self._places.add(place)
+        if self._closed:
+            place.end()
         metrics.HTTP_STREAMS.set(len(self._places))
         return place
 
@@ -77,7 +85,8 @@ class Streams:
                 del self._by_caller[place.caller]
 
     def close(self) -> None:
-        """Ends every stream; clients connect again elsewhere and go on where they were."""
+        """Ends every stream, and those that still come: clients go on elsewhere where they were."""
+        self._closed = True
         for place in self._places:
             place.end()
 
@@ -111,25 +120,44 @@ class Place:
         self._streams.release(self)
 
 
-async def first(call: Any) -> asyncio.Task[Any]:
+async def begun(call: Any, *, resumed: bool) -> Readings:
     """Begins to read a stream and waits a little for its first event.
 
+    Args:
+        call: The stream.
+        resumed: The client goes on after an event; then it is looked whether anything is left.
+
     Returns:
-        The reading, done or not.
+        What is being read, done or not, in its order; nothing where the client has seen it all.
 
     Raises:
         grpc.aio.AioRpcError: The stream was refused.
     """
+    try:
+        readings: Readings = deque([await _read(call, FIRST_SECONDS)])
+        if resumed and _opens(readings[0]):
+            readings.append(await _read(call, END_SECONDS))
+    except BaseException:
+        call.cancel()
+        raise
+    is_over = readings[-1].done() and readings[-1].result() is grpc.aio.EOF
+    return deque() if resumed and is_over else readings
+
+
+async def _read(call: Any, seconds: float) -> asyncio.Task[Any]:
     reading: asyncio.Task[Any] = asyncio.ensure_future(call.read())
     try:
-        await asyncio.wait([reading], timeout=FIRST_SECONDS)
+        await asyncio.wait([reading], timeout=seconds)
     except asyncio.CancelledError:
         reading.cancel()
-        call.cancel()
         raise
     if reading.done():
         reading.result()
     return reading
+
+
+def _opens(reading: asyncio.Task[Any]) -> bool:
+    return reading.done() and getattr(reading.result(), "type", "") == _OPEN
 
 
 class Events:
@@ -140,18 +168,20 @@ class Events:
     def __init__(
         self,
         call: Any,
-        reading: asyncio.Task[Any],
+        readings: Readings,
         bound: Bound,
         request_id: str,
         place: Place,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self.raw_headers = list(_HEADERS)
         self._call = call
-        self._reading = reading
+        self._readings = readings
         self._encode = bound.encode
         self._cursor = bound.cursor
         self._request_id = request_id
         self._place = place
+        self._heartbeat_seconds = heartbeat_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends events until the stream ends, the client goes or the gateway closes."""
@@ -163,7 +193,8 @@ class Events:
             await send({"type": "http.response.body", "body": b""})
         finally:
             leaving.cancel()
-            self._reading.cancel()
+            for reading in self._readings:
+                reading.cancel()
             self._call.cancel()
             self._place.release()
 
@@ -171,32 +202,33 @@ class Events:
         await _write(send, f"retry: {RECONNECT_MILLISECONDS}\n\n".encode())
         while True:
             done, _ = await asyncio.wait(
-                (self._reading, leaving, self._place.closing),
-                timeout=HEARTBEAT_SECONDS,
+                (self._readings[0], leaving, self._place.closing),
+                timeout=self._heartbeat_seconds,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            if done - {self._reading}:
+            if done - {self._readings[0]}:
                 return
             if not done:
                 await _write(send, _HEARTBEAT)
                 continue
-            event, is_last = self._event()
+            event, is_last = self._event(self._readings.popleft())
             await _write(send, event)
             if is_last:
                 return
-            self._reading = asyncio.ensure_future(self._call.read())
+            if not self._readings:
+                self._readings.append(asyncio.ensure_future(self._call.read()))
 
-    def _event(self) -> tuple[bytes, bool]:
+    def _event(self, reading: asyncio.Task[Any]) -> tuple[bytes, bool]:
         """Returns what was read as an event, and whether it is the last."""
         try:
-            message = self._reading.result()
+            message = reading.result()
         except grpc.aio.AioRpcError as error:
             # A service that went away comes back: the client connects again and goes on where
             # it was.
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 return b"", True
             problem = problems.document(status.decode(error), self._request_id)
-            return b"event: error\ndata: " + orjson.dumps(problem) + b"\n\n", True
+            return b"event: problem\ndata: " + orjson.dumps(problem) + b"\n\n", True
         if message is grpc.aio.EOF:
             return b"", True
         head = f"id: {getattr(message, self._cursor)}\nevent: {message.type}\ndata: "

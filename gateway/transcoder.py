@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import grpc
 import orjson
 from google.protobuf.message import Message
-from opentelemetry import trace
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
@@ -19,9 +18,9 @@ from gateway.bound import Bound, bind, fill
 from gateway.callers import Callers
 from gateway.exchange import Exchange
 from gateway.keys import Keys
-from gateway.rates import Draw, Limiter, RateLimited
-from gateway.routes import Router
-from kit import metrics, telemetry
+from gateway.rates import Limiter, check
+from gateway.routes import OTHER, Router
+from kit import telemetry
 from kit.crash import crash_point
 from kit.errors import DomainError, FieldViolation, InvalidArgument
 from kit.rpc import status
@@ -32,10 +31,12 @@ STATUS_TRAILER = "atelier-http-status"
 _FORWARDED = ("authorization", "idempotency-key")
 _FIELDS = "fields"
 _LIMIT = "limit"
+_TICKET = "ticket"
 _ETAG_BYTES = 12
 _EVENT_ID_DIGITS_MAX = 18
 
 Metadata = tuple[tuple[str, str], ...]
+Answer = Response | sse.Events | prefer.Awaited
 
 
 class Transcoder:
@@ -67,11 +68,20 @@ class Transcoder:
         self._limiter = limiter
         self._streams = streams
 
-    async def answer(self, exchange: Exchange) -> ASGIApp | None:
-        """Answers one request; None where no route has its path."""
+    def label(self, exchange: Exchange) -> str:
+        """Returns what metrics call a request; empty where no route has its path."""
+        by_verb, _ = self._router.match(exchange.scope["raw_path"])
+        if exchange.verb in by_verb:
+            return f"{exchange.verb} {by_verb[exchange.verb].path}"
+        return f"{OTHER} {next(iter(by_verb.values())).path}" if by_verb else ""
+
+    def refused(self, refusal: status.Refusal, exchange: Exchange) -> Response:
+        """Returns a refusal as a problem document."""
+        return problems.response(refusal, exchange.request_id)
+
+    async def answer(self, exchange: Exchange) -> ASGIApp:
+        """Answers one request to a path that a route has."""
         by_verb, values = self._router.match(exchange.scope["raw_path"])
-        if not by_verb:
-            return None
         allowed = {*by_verb, "OPTIONS", *(["HEAD"] if "GET" in by_verb else [])}
         allow = {"allow": ", ".join(sorted(allowed))}
         if exchange.verb == "OPTIONS":
@@ -81,21 +91,14 @@ class Transcoder:
             verb = exchange.scope["method"]
             refusal = problems.of_reason("METHOD_NOT_ALLOWED", f"{verb} is not possible here")
             return problems.response(refusal, exchange.request_id, allow)
-        trace.get_current_span().update_name(f"{route.verb} {route.path}")
-        began = time.perf_counter()
-        answer = await self._guarded(self._bound[route.method.full_name], values, exchange)
-        shown = metrics.HTTP_SECONDS.labels(f"{route.verb} {route.path}", answer.status_code)
-        shown.observe(time.perf_counter() - began)
-        return answer
+        return await self._guarded(self._bound[route.method.full_name], values, exchange)
 
-    async def _guarded(
-        self, bound: Bound, values: list[str], exchange: Exchange
-    ) -> Response | sse.Events:
+    async def _guarded(self, bound: Bound, values: list[str], exchange: Exchange) -> Answer:
         """Answers by a route; a refusal becomes a problem document."""
         refused = None if bound.route.policy.ignores_token else await self._keys.open(exchange)
         caller = self._callers.of(exchange.headers.get("authorization", ""), exchange.address)
         draw = self._limiter.draw(caller.kind, caller.name, bound.route.policy.rate_class)
-        answer: Response | sse.Events
+        answer: Answer
         try:
             check(draw, bound.route.policy.rate_class)
             if refused is not None:
@@ -104,7 +107,7 @@ class Transcoder:
             if bound.route.method.server_streaming:
                 answer = await self._stream(bound, message, exchange, caller.name)
             else:
-                answer = await self._unary(bound, message, exchange)
+                answer = await self._unary(bound, message, exchange, caller.name)
         except DomainError as error:
             refusal = _seen_from_outside(problems.of_error(error), bound)
             answer = problems.response(refusal, exchange.request_id)
@@ -114,7 +117,9 @@ class Transcoder:
         answer.raw_headers += (*draw.headers, *bound.headers)
         return answer
 
-    async def _unary(self, bound: Bound, message: Message, exchange: Exchange) -> Response:
+    async def _unary(
+        self, bound: Bound, message: Message, exchange: Exchange, caller: str
+    ) -> Response | prefer.Awaited:
         encode, selection = _encoder(bound, exchange)
         metadata = _metadata(exchange)
         call, raw = await bridged(
@@ -136,32 +141,14 @@ class Transcoder:
                 headers["location"] = fill(policy.location, body)
             wait = prefer.wait_seconds(exchange.headers) if policy.wait_path else None
             if wait is not None:
-                return await self._awaited(bound, body, headers, exchange, wait)
+                accepted = _json(body, http_status, headers)
+                path = fill(policy.wait_path, body)
+                outcome = partial(self._final, path, headers["location"], exchange)
+                return prefer.heeded(wait, accepted, outcome, exchange, self._streams, caller)
         return _json(body, http_status, headers)
 
-    async def _awaited(
-        self,
-        bound: Bound,
-        body: dict[str, object],
-        headers: dict[str, str],
-        exchange: Exchange,
-        seconds: int,
-    ) -> Response:
-        """Answers 200 with the final state if it comes in time, else what was accepted."""
-        policy = bound.route.policy
-        headers["preference-applied"] = f"wait={seconds}"
-        final = None
-        if seconds:
-            path = fill(policy.wait_path, body)
-            final = await prefer.within(seconds, self._final(path, headers, exchange), exchange)
-        if final is None:
-            return _json(body, policy.success_status, headers)
-        headers["content-location"] = headers["location"]
-        return _json(final, 200, headers)
-
-    async def _final(
-        self, wait_path: str, headers: Mapping[str, str], exchange: Exchange
-    ) -> dict[str, object]:
+    async def _final(self, wait_path: str, location: str, exchange: Exchange) -> Response:
+        """Follows what was accepted to its end, and reads it."""
         follow, message = self._get(wait_path)
         call = follow.call(message, metadata=_metadata(exchange))
         try:
@@ -169,9 +156,14 @@ class Transcoder:
                 pass
         finally:
             call.cancel()
-        read, message = self._get(headers["location"])
+        read, message = self._get(location)
         raw = await read.call(message, metadata=_metadata(exchange), timeout=UNARY_SECONDS)
-        return read.encode(read.response.FromString(raw))
+        headers = {
+            "cache-control": "no-store",
+            "location": location,
+            "content-location": location,
+        }
+        return _json(read.encode(read.response.FromString(raw)), 200, headers)
 
     def _get(self, path: str) -> tuple[Bound, Message]:
         by_verb, values = self._router.match(path.encode())
@@ -182,20 +174,28 @@ class Transcoder:
 
     async def _stream(
         self, bound: Bound, message: Message, exchange: Exchange, caller: str
-    ) -> sse.Events:
+    ) -> Response | sse.Events:
+        cursor = f"after_{bound.cursor}"
         last = exchange.headers.get("last-event-id", "")
         if last.isdecimal() and len(last) <= _EVENT_ID_DIGITS_MAX:
-            setattr(message, f"after_{bound.cursor}", int(last))
-        place = self._streams.admit(caller)
+            setattr(message, cursor, int(last))
+        authorization = exchange.headers.get("authorization", "")
+        holder = self._callers.holder(authorization, getattr(message, _TICKET, ""))
+        place = self._streams.admit(holder.name if holder else caller)
         if exchange.api_key:
             place.end_after(self._keys.stream_seconds)
+        elif holder:
+            place.end_after(holder.seconds)
         try:
             call = bound.call(message, metadata=_metadata(exchange))
-            first = await sse.first(call)
+            readings = await sse.begun(call, resumed=bool(getattr(message, cursor)))
         except BaseException:
             place.release()
             raise
-        return sse.Events(call, first, bound, exchange.request_id, place)
+        if not readings:  # 204 keeps EventSource from asking again
+            place.release()
+            return Response(status_code=204)
+        return sse.Events(call, readings, bound, exchange.request_id, place)
 
 
 def _seen_from_outside(refusal: status.Refusal, bound: Bound) -> status.Refusal:
@@ -207,20 +207,6 @@ def _seen_from_outside(refusal: status.Refusal, bound: Bound) -> status.Refusal:
         FieldViolation(each.field.removeprefix(prefix), each.message) for each in refusal.violations
     )
     return replace(refusal, violations=violations)
-
-
-def check(draw: Draw, rate_class: str) -> None:
-    """Refuses a call whose bucket is empty.
-
-    Raises:
-        RateLimited: It is.
-    """
-    if not draw.allowed:
-        raise RateLimited(
-            f"too many calls of the class {rate_class}",
-            retry_after_seconds=draw.retry_after_seconds,
-            policy=rate_class,
-        )
 
 
 def _readable(
@@ -253,9 +239,10 @@ def _json(body: dict[str, object], http_status: int, headers: dict[str, str]) ->
 def _encoder(bound: Bound, exchange: Exchange) -> tuple[encoding.EncodeMessage, str]:
     if bound.route.verb != "GET" or _FIELDS.encode() not in exchange.scope["query_string"]:
         return bound.encode, ""
-    [selection] = exchange.query().get(_FIELDS, [""])[-1:]
-    if not selection:
+    given = exchange.query().get(_FIELDS)
+    if given is None:
         return bound.encode, ""
+    selection = ",".join(given)
     return encoding.partial_encoder(bound.route.method.output_type, selection), selection
 
 

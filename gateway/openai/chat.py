@@ -132,15 +132,17 @@ class Chunks:
     Attributes:
         asked: What was asked.
         visit: Who waits.
+        heartbeat_seconds: Between comments that keep the connection.
     """
 
     asked: Asked
     visit: Visit
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Sends chunks until the answer is complete, the client goes or the time is over."""
         headers = [*_HEADERS, *self.visit.headers]
-        beating = asyncio.create_task(_beat(send))
+        beating = asyncio.create_task(_beat(send, self.heartbeat_seconds))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             fault = await self._send(send)
@@ -198,7 +200,7 @@ async def _write(send: Send, data: dict[str, Any]) -> None:
     await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
-async def _beat(send: Send) -> None:
+async def _beat(send: Send, seconds: float) -> None:
     while True:
-        await asyncio.sleep(HEARTBEAT_SECONDS)
+        await asyncio.sleep(seconds)
         await send({"type": "http.response.body", "body": _HEARTBEAT, "more_body": True})

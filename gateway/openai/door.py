@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,22 +9,21 @@ from urllib.parse import unquote
 
 import grpc
 import orjson
-from opentelemetry import trace
 from starlette.responses import Response
 
 from gateway.callers import Caller, Callers
 from gateway.exchange import Exchange
 from gateway.keys import Keys
 from gateway.openai import chat, conversation, images, models
-from gateway.openai.faults import Fault
+from gateway.openai.faults import Fault, of_refusal
 from gateway.openai.pictures import Storage
 from gateway.openai.studio import Studio, Wanted
 from gateway.openai.waiting import Headers, Visit, Waiting, of_error
-from gateway.rates import Limiter
+from gateway.rates import Limiter, check
+from gateway.routes import OTHER
 from gateway.sse import Streams
-from gateway.transcoder import check
-from kit import metrics
 from kit.errors import Unauthenticated
+from kit.rpc.status import Refusal
 
 ROOT = "/openai/v1"
 # What a key needs for making something here: asked for at once, and not when it is paid already.
@@ -83,26 +81,30 @@ class Face:
             "/chat/completions": ("POST", "submit", self._complete),
         }
 
-    @staticmethod
-    def takes(exchange: Exchange) -> bool:
-        """Whether a path is one of this face, known or not."""
+    def label(self, exchange: Exchange) -> str:
+        """Returns what metrics call a request; empty where its path is none of this face."""
         path = str(exchange.scope["path"])
-        return path == ROOT or path.startswith(f"{ROOT}/")
+        if path != ROOT and not path.startswith(f"{ROOT}/"):
+            return ""
+        path = path.removeprefix(ROOT)
+        if path not in self._routes and not path.startswith(_MODELS):
+            return f"{OTHER} {ROOT}/…"
+        verb, shown = "GET", _MODELS + "{model}"
+        if path in self._routes:
+            verb, shown = self._routes[path][0], path
+        return f"{verb if exchange.verb == verb else OTHER} {ROOT}{shown}"
+
+    def refused(self, refusal: Refusal, exchange: Exchange) -> Response:  # noqa: ARG002
+        """Returns a refusal as this face's clients read it."""
+        return of_refusal(refusal).response()
 
     async def answer(self, exchange: Exchange) -> Answer:
         """Answers a request; of a job that takes its time, by an application that waits."""
-        began = time.perf_counter()
         path = str(exchange.scope["path"]).removeprefix(ROOT)
-        shown = path if path in self._routes else _MODELS + "{model}"
         try:
-            answer = await self._routed(exchange, path)
+            return await self._routed(exchange, path)
         except Exception as error:  # whatever it is, it has one shape here
-            answer = of_error(error).response()
-        status = getattr(answer, "status_code", 200)
-        label = f"{exchange.verb} {ROOT}{shown}" if status != 404 else f"{ROOT}/…"
-        trace.get_current_span().update_name(label)
-        metrics.HTTP_SECONDS.labels(label, status).observe(time.perf_counter() - began)
-        return answer
+            return of_error(error).response()
 
     async def _routed(self, exchange: Exchange, path: str) -> Answer:
         name = unquote(path.removeprefix(_MODELS)) if path.startswith(_MODELS) else ""

@@ -29,14 +29,14 @@ needs under `apiKey`. Those without one need a session.
 
 **Lists** take `limit` and `after` and answer `data`, `has_more` and `next_cursor`.
 
-**Parts of an answer.** Every GET takes `?fields=id,items.state`; of a list the fields of its rows
-are meant.
+**Parts of an answer.** Every GET that is no stream takes `?fields=id,items.state`; of a
+list the fields of its rows are meant.
 
 **Again and again.** Every GET answers an `ETag`; sent back as `If-None-Match` it leads to 304 while
 nothing has changed. An `Idempotency-Key` makes repeating a POST safe for 30 days.
 
 **Live.** `events_url` of a job is a stream of server-sent events that goes on after
-`Last-Event-ID`.
+`Last-Event-ID`. It ends with the token or ticket that opened it.
 
 **Limits.** A body has at most 1 MiB and 32 levels, headers 32 KiB, an address 8 KiB. `RateLimit`
 says how many calls are left; 429 carries `Retry-After`.
@@ -119,6 +119,23 @@ class _Document:
             yield self._parameter(fields[name], "path")
         for name in route.query_fields:
             yield self._parameter(fields[name], "query")
+        if route.verb == "GET" and not route.method.server_streaming:
+            yield self._fields(route)
+
+    def _fields(self, route: Route) -> dict[str, Any]:
+        return {
+            "name": "fields",
+            "in": "query",
+            "required": False,
+            "description": "Only these fields, comma-separated; of a list those of its rows.",
+            "style": "form",
+            "explode": False,
+            "schema": {
+                "type": "array",
+                "minItems": 1,
+                "items": self._schemas.of_fields(route.method.output_type),
+            },
+        }
 
     def _parameter(self, field: Any, where: str) -> dict[str, Any]:
         return {

@@ -130,7 +130,7 @@ def _successes(route: Route, schemas: Schemas) -> Iterator[tuple[str, Any]]:
         yield "204", {"description": "Done", "headers": _COMMON}
         return
     content = _content(route, schemas)
-    headers = _COMMON
+    headers = dict(_COMMON)
     if route.verb == "GET" and not route.method.server_streaming:
         headers |= _header("ETag")
     if policy.location:
@@ -142,7 +142,11 @@ def _successes(route: Route, schemas: Schemas) -> Iterator[tuple[str, Any]]:
     text = "Accepted" if policy.success_status == 202 else "Done"
     yield str(policy.success_status), {"description": text, "headers": headers, "content": content}
     if "ETag" in headers:
-        yield "304", {"description": "Not changed since If-None-Match", "headers": _header("ETag")}
+        shown = _COMMON | _header("ETag")
+        yield "304", {"description": "Not changed since If-None-Match", "headers": shown}
+    if route.method.server_streaming:
+        text = "All was seen, and nothing will come: EventSource asks no more"
+        yield "204", {"description": text, "headers": _COMMON}
 
 
 def _event(data: dict[str, Any]) -> dict[str, Any]:
@@ -154,7 +158,8 @@ def _event(data: dict[str, Any]) -> dict[str, Any]:
         "required": ["event", "data"],
         "properties": {
             "id": text | {"description": "Send the last one as Last-Event-ID to go on."},
-            "event": text | {"description": "The type, as in data; error before an early end."},
+            "event": text
+            | {"description": "The type, as in data; problem before an early end, with its data."},
             "data": text | {"contentMediaType": "application/json", "contentSchema": data},
         },
     }

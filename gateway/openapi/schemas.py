@@ -11,6 +11,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 
 from gateway import routes
+from gateway.encoding import ROWS, selectable
 from gateway.openapi.comments import comments, count_max, limits
 from gateway.routes import is_required
 from kit.rows import enum_words
@@ -69,6 +70,13 @@ class Schemas:
     def __init__(self) -> None:
         self.comments = comments(routes.load_descriptors())
         self.named: dict[str, Any] = {"Problem": problem()}
+
+    def of_fields(self, descriptor: Any) -> dict[str, Any]:
+        """Returns a reference to the names of an answer's fields, for ``fields``."""
+        rows = descriptor.fields_by_name.get(ROWS)
+        name = f"{(rows.message_type if rows else descriptor).name}Field"
+        self.named[name] = {"type": "string", "enum": selectable(descriptor)}
+        return {"$ref": f"#/components/schemas/{name}"}
 
     def of_message(self, descriptor: Any, *, sent: bool, without: tuple[str, ...] = ()) -> Any:
         """Returns a reference to a message's schema.

@@ -122,12 +122,31 @@ $("form").addEventListener("submit", async (event) => {
   }
   $("cancel").hidden = false;
   await showBalance();
-  const source = new EventSource(job.events_url);
+  follow(0);
+});
+
+// Shows the job until its end, from the event after `seen` on.
+function follow(seen) {
+  const source = new EventSource(`${job.events_url}&after_sequence=${seen}`);
   for (const type of ["queued", "started", "progress", "retrying", "item_finished", "finished"]) {
-    source.addEventListener(type, (message) => show(JSON.parse(message.data)));
+    source.addEventListener(type, (message) => {
+      seen = message.lastEventId;
+      show(JSON.parse(message.data));
+    });
   }
   source.addEventListener("finished", () => { source.close(); finish().catch(refuse); });
-});
+  source.onerror = () => {
+    if (source.readyState !== EventSource.CLOSED) return; // it connects again by itself
+    setTimeout(() => goOn(seen).catch(refuse), 1000);
+  };
+}
+
+// The ticket of the stream is over, or it was refused: reading the job gives a fresh one.
+async function goOn(seen) {
+  job = await api("GET", job.status_url);
+  if (["succeeded", "failed", "canceled", "expired"].includes(job.state)) await finish();
+  else follow(seen);
+}
 
 $("cancel").addEventListener("click", () => api("POST", job.cancel_url).catch(refuse));
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.doors import gateway_with
 from tests.conftest import Installation
-from tests.studio import Member, Studio
+from tests.studio import Member, Studio, eventually
 
 PICTURE = {"template_id": "general-picture", "inputs": {"text": "빨간 꽃병"}}
 PAGES = ["/", "/docs", "/docs/errors", "/docs/errors.json", "/openapi.json", "/healthz"]
@@ -135,6 +135,27 @@ async def test_a_known_answer_is_not_sent_again(member: Member) -> None:
     await member.post("/v1/projects", json={"name": "새 프로젝트"})
     changed = await member.get("/v1/projects", headers={"if-none-match": before})
     assert changed.status_code == 200
+
+
+async def test_a_known_job_or_work_is_not_sent_again_though_its_addresses_are_signed(
+    member: Member,
+) -> None:
+    job = await member.finished((await member.submit(**PICTURE)).json()["id"])
+    work = f"/v1/works/{job['items'][0]['work_id']}"
+
+    async def filled() -> bool:
+        return bool((await member.get(work)).json()["state"] == "completed")
+
+    await eventually(filled)
+    for path in (job["status_url"], "/v1/jobs", work, "/v1/works"):
+        # Signed addresses change once a minute or less: at most one of two pairs meets that.
+        assert 304 in [await read_twice(member, path) for _ in range(2)], path
+
+
+async def read_twice(member: Member, path: str) -> int:
+    """Reads, reads again what is known, and returns the second status."""
+    tag = (await member.get(path)).headers["etag"]
+    return (await member.get(path, headers={"if-none-match": tag})).status_code
 
 
 async def test_another_member_never_gets_a_304_for_a_tag_that_is_not_his(studio: Studio) -> None:

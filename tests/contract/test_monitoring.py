@@ -71,7 +71,7 @@ async def test_every_process_shows_its_metrics_where_prometheus_is_told_to_look(
         "templates": "atelier_dead_events 0.0",
         "worker": 'atelier_worker_items_total{category="general",end="delivered"',
         "gateway": "atelier_http_request_seconds_count",
-        "inference": "atelier_rpc_seconds",
+        "inference": 'atelier_model_state{model="sdxl",state="ready"} 1.0',
     }
     missing = dict(wanted)
 

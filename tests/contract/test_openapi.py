@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from referencing import Registry, Resource
 
-from gateway import openapi, routes
+from gateway import encoding, openapi, routes
 from kit.identity import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +82,44 @@ def test_security_follows_the_policy() -> None:
     for route in routes.routes():
         security = OPERATIONS[f"{route.verb.lower()} {route.path}"]["security"]
         assert ({} in security) == (route.policy.caller is Kind.NOBODY)
+
+
+@pytest.mark.parametrize("route", routes.routes(), ids=lambda route: f"{route.verb} {route.path}")
+def test_answers_name_the_headers_that_they_carry_and_no_others(route: routes.Route) -> None:
+    responses = OPERATIONS[f"{route.verb.lower()} {route.path}"]["responses"]
+    successes = {status: each for status, each in responses.items() if status[0] == "2"}
+    is_read = route.verb == "GET" and not route.method.server_streaming
+    policy = route.policy
+    assert ("304" in responses) == is_read
+    for status, response in successes.items():
+        has = set(response["headers"])
+        assert {"X-Request-Id", "RateLimit-Policy", "RateLimit"} <= has
+        assert ("ETag" in has) == is_read
+        assert ("Location" in has) == (bool(policy.location) and status != "204")
+        assert ("Preference-Applied" in has) == (bool(policy.wait_path) and status != "204")
+    expected = {str(policy.success_status)}
+    expected |= {"200"} if policy.wait_path else set()
+    expected |= {"204"} if route.method.server_streaming else set()
+    assert set(successes) == expected
+
+
+def test_every_read_takes_the_fields_of_its_answer_and_nothing_else_does() -> None:
+    for name, operation in OPERATIONS.items():
+        taken = [each for each in operation["parameters"] if each["name"] == "fields"]
+        is_read = "application/json" in operation["responses"].get("200", {}).get("content", {})
+        assert bool(taken) == (name.startswith("get ") and is_read), name
+    [fields] = [p for p in OPERATIONS["get /v1/jobs"]["parameters"] if p["name"] == "fields"]
+    named = fields["schema"]["items"]["$ref"].rpartition("/")[2]
+    offered = DOCUMENT["components"]["schemas"][named]["enum"]
+    assert {"id", "items", "items.state"} <= set(offered)
+    assert "data" not in offered, "of a list those of its rows"
+
+
+def test_every_field_that_the_document_offers_can_be_asked_for() -> None:
+    for route in routes.routes():
+        if route.verb == "GET" and not route.method.server_streaming:
+            output = route.method.output_type
+            encoding.partial_encoder(output, ",".join(encoding.selectable(output)))
 
 
 def test_reasons_that_a_comment_names_are_answers_of_the_document() -> None:

@@ -16,6 +16,14 @@ export async function advert(text: string, token: string): Promise<Job | Problem
   return error ?? data;
 }
 
+export async function progress(id: string, token: string): Promise<number | undefined> {
+  const { data } = await api.GET("/v1/jobs/{job_id}", {
+    params: { path: { job_id: id }, query: { fields: ["progress", "items.state"] } },
+    headers: { authorization: `Bearer ${token}` },
+  });
+  return data?.progress;
+}
+
 export function explain(problem: Problem): string {
   switch (problem.code) {
     case "insufficient_credits":

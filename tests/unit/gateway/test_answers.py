@@ -38,7 +38,7 @@ def test_of_a_page_the_fields_of_its_rows_are_meant() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", ["nothing", "id,nothing", "items.nothing", "id.deeper", ",", "."]
+    "fields", ["", "nothing", "id,nothing", "items.nothing", "id.deeper", ",", "."]
 )
 def test_a_field_that_does_not_exist_is_named(fields: str) -> None:
     with pytest.raises(InvalidArgument) as refused:

@@ -100,6 +100,15 @@ def test_a_number_in_a_query_is_plain_digits(text: str) -> None:
     assert codec.from_query(works_pb2.ListWorksRequest(), "limit", [text])
 
 
+def test_a_time_may_stand_in_a_query_and_has_to_be_one() -> None:
+    request = works_pb2.ListWorksRequest()
+    assert not codec.from_query(request, "created_from", ["2026-01-31T18:00:00+09:00"])
+    assert request.created_from.ToJsonString() == "2026-01-31T09:00:00Z"
+    # What a form makes of a + that was not encoded, a day alone, nothing, and two.
+    for given_texts in (["2026-01-31T18:00:00 09:00"], ["2026-01-31"], [""], ["x", "y"]):
+        assert codec.from_query(works_pb2.ListWorksRequest(), "created_to", given_texts)
+
+
 def test_whole_numbers_of_free_json_stay_whole() -> None:
     submission = jobs_pb2.Submission()
     inputs = {"seed": 7, "weights": [1, 0.5], "nested": {"n": 2}}
