@@ -13,13 +13,17 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 log = logging.getLogger(__name__)
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_STREAM_SECONDS = (60, 120, 300, 660)  # a picture waits in line for ten minutes and is drawn in one
 
 HTTP_SECONDS = Histogram(
     "atelier_http_request_seconds", "HTTP requests", ["route", "status"], buckets=_SECONDS
 )
 HTTP_STREAMS = Gauge("atelier_http_streams", "Event streams that are open")
 RPC_SECONDS = Histogram(
-    "atelier_rpc_seconds", "gRPC calls served", ["rpc", "code"], buckets=_SECONDS
+    "atelier_rpc_seconds",
+    "gRPC calls served, streams until their end",
+    ["rpc", "code"],
+    buckets=_SECONDS + _STREAM_SECONDS,
 )
 EVENTS = Counter(
     "atelier_events_total", "Events consumed, by what came of them", ["subject", "end"]
@@ -46,6 +50,23 @@ ITEMS = Counter(
 )
 FILE_CHECKS = Counter(
     "atelier_file_checks_total", "Uploaded files that were checked", ["content_type", "end"]
+)
+MODEL_STATE = Gauge(
+    "atelier_model_state", "1 in the state that the model or segmenter is in", ["model", "state"]
+)
+MODEL_ROWS = Gauge("atelier_model_rows", "Pictures that a model's steps take along", ["model"])
+MODEL_ROWS_WAITING = Gauge("atelier_model_rows_waiting", "Pictures in line for a model", ["model"])
+MODEL_BYTES = Gauge("atelier_model_bytes", "Memory of a model's weights", ["model"])
+MODEL_STEPS = Counter("atelier_model_steps_total", "Steps, of any number of rows", ["model"])
+MODEL_STEP_SECONDS = Counter(
+    "atelier_model_step_seconds_total", "What a model's steps took together", ["model"]
+)
+MODEL_HALVINGS = Counter(
+    "atelier_model_halvings_total", "Steps done in halves for want of memory", ["model"]
+)
+MODEL_LOADS = Counter("atelier_model_loads_total", "How often a model was loaded", ["model"])
+INFERENCE_REFUSALS = Counter(
+    "atelier_inference_refusals_total", "Pictures and masks that were not made", ["reason"]
 )
 SWEPT = Counter("atelier_swept_total", "Rows or objects that a sweeper ended", ["sweep"])
 SWEEP_FAILURES = Counter("atelier_sweep_failures_total", "Sweeps that failed", ["sweep"])

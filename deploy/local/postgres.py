@@ -18,7 +18,7 @@ import asyncpg
 
 from deploy.local import probes
 from deploy.local.layout import SERVICES, Layout
-from deploy.local.supervisor import Part
+from deploy.local.part import Part
 
 UNPRIVILEGED_USER = "nobody"
 CONNECTIONS_MAX = 120

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from deploy.local import postgres, probes, stores, triton
 from deploy.local.layout import SERVICES, Layout, environment_bin
-from deploy.local.supervisor import Part, Supervisor
+from deploy.local.part import Part
+from deploy.local.supervisor import Supervisor
 
 _TARGETS = (*SERVICES, "inference")
 
@@ -53,6 +54,7 @@ def service_part(layout: Layout, service: str, overrides: Mapping[str, str]) -> 
         command=[str(environment_bin(".venv") / "python"), "-m", f"services.{service}"],
         environment=service_environment(layout, service) | dict(overrides),
         probe=probes.grpc_health(layout.socket(service)),
+        liveness=probes.grpc_liveness(layout.socket(service)),
     )
 
 
@@ -74,6 +76,7 @@ def worker_part(layout: Layout, overrides: Mapping[str, str]) -> Part:
         environment=service_environment(layout, "worker") | dict(overrides),
         after=("jobs",),
         probe=probes.grpc_health(layout.socket("worker")),
+        liveness=probes.grpc_liveness(layout.socket("worker")),
     )
 
 
@@ -85,6 +88,7 @@ def gateway_part(layout: Layout, overrides: Mapping[str, str]) -> Part:
         environment=service_environment(layout, "gateway") | dict(overrides),
         after=SERVICES,
         probe=probes.http(f"{layout.gateway_url}/readyz"),
+        liveness=probes.http_liveness(f"{layout.gateway_url}/healthz"),
     )
 
 

@@ -6,7 +6,7 @@ import json
 
 from deploy.local import probes
 from deploy.local.layout import Layout, environment_bin
-from deploy.local.supervisor import Part
+from deploy.local.part import Part
 
 
 def nats(layout: Layout) -> Part:

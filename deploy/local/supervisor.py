@@ -9,10 +9,12 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Self
+
+from deploy.local.part import Liveness, Part, Probe
 
 log = logging.getLogger(__name__)
 
@@ -24,42 +26,12 @@ HEALTH_SECONDS = 10.0
 LOG_BYTES_MAX = 20 << 20
 INHERITED = ("HOME", "LANG", "TMPDIR", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 
-Probe = Callable[[], Awaitable[bool]]
 
-
-@dataclass(frozen=True)
-class Part:
-    """One process of the installation.
-
-    Attributes:
-        name: Its name, also of its log.
-        command: Program and arguments.
-        probe: Whether it is ready; asked again and again after each start.
-        environment: Its variables, beside a few of ours.
-        after: Parts that must be ready before it is started the first time.
-        uid: The user to run it as; -1: the same.
-        ready_seconds: How long it may take to be ready.
-        grace_seconds: How long it may take to end before it is killed.
-        restarts: Whether it is started again when it ends.
-        stop_signal: What asks it to end.
-    """
-
-    name: str
-    command: Sequence[str]
-    probe: Probe
-    environment: Mapping[str, str] = field(default_factory=dict)
-    after: tuple[str, ...] = ()
-    uid: int = -1
-    ready_seconds: float = 60.0
-    grace_seconds: float = 15.0
-    restarts: bool = True
-    stop_signal: signal.Signals = signal.SIGTERM
-
-
-async def _asked(probe: Probe) -> bool:
-    """Asks a probe; whatever it raises means no."""
+async def _asked(probe: Probe, seconds: float | None = None) -> bool:
+    """Asks a probe; whatever it raises means no, and so does no answer within the time given."""
     try:
-        return await probe()
+        async with asyncio.timeout(seconds):
+            return await probe()
     except Exception:
         log.debug("probe failed", exc_info=True)
         return False
@@ -213,9 +185,14 @@ class Supervisor:
             with self._open_log(part.name) as output:
                 process = await self._spawn(part, output)
                 self._processes[part.name] = process
-                watch = asyncio.create_task(self._watch(part))
-                status = await process.wait()
-                watch.cancel()
+                watches = [asyncio.create_task(self._watch(part))]
+                if part.liveness:
+                    watches.append(asyncio.create_task(self._guard(part.name, part.liveness)))
+                try:
+                    status = await process.wait()
+                finally:
+                    for watch in watches:
+                        watch.cancel()
             self._ready[part.name].clear()
             self._ends[part.name] += 1
             if self._stopping or not part.restarts:
@@ -260,6 +237,19 @@ class Supervisor:
                 log.warning("%s is not healthy", part.name)
                 ready.clear()
             await asyncio.sleep(HEALTH_SECONDS if healthy else PROBE_SECONDS)
+
+    async def _guard(self, name: str, liveness: Liveness) -> None:
+        """Kills a process that was ready and does not answer any more, with all below it."""
+        await self._ready[name].wait()
+        clock, failures = asyncio.get_running_loop().time, 0
+        while failures < liveness.failures_max:
+            next_at = clock() + liveness.period_seconds
+            failures = 0 if await _asked(liveness.probe, liveness.period_seconds) else failures + 1
+            await asyncio.sleep(next_at - clock())
+        seconds = failures * liveness.period_seconds
+        log.error("%s has not answered for %.0f s; it is killed", name, seconds)
+        with contextlib.suppress(LookupError):
+            self._signal_tree(name, signal.SIGKILL)
 
     def waiting(self) -> list[str]:
         """Returns the parts that are not ready."""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from deploy.local import probes
 from deploy.local.layout import ROOT, Layout, environment_bin
-from deploy.local.supervisor import Part
+from deploy.local.part import Part
 from inference.engine.segmentation.installed import find as find_segmenters
 
 MODELS = ROOT / "inference" / "bundled"
@@ -46,7 +46,7 @@ def part(
     backends = _backends(layout)
     site, region = _site_packages(), f"{layout.run.name}-"
     _forget_shared_memory(region)
-    ports = layout.ports
+    ports, address = layout.ports, f"http://{layout.address('triton_http')}"
     return Part(
         name="triton",
         command=[
@@ -70,7 +70,9 @@ def part(
             f"--exit-timeout-secs={EXIT_TIMEOUT_SECONDS}",
         ],
         environment=_environment(site, models, default_model) | dict(overrides),
-        probe=probes.http(f"http://{layout.address('triton_http')}/v2/models/generate/ready"),
+        probe=probes.http(f"{address}/v2/models/generate/ready"),
+        # The server's own word alone: its models' processes are inference's to start anew.
+        liveness=probes.http_liveness(f"{address}/v2/health/live"),
         ready_seconds=LOAD_SECONDS_MAX,
     )
 
@@ -105,6 +107,7 @@ def inference_part(
             "ATELIER_DEFAULT_MODEL": default_model,
         },
         probe=probes.grpc_health(layout.socket("inference")),
+        liveness=probes.grpc_liveness(layout.socket("inference")),
         ready_seconds=LOAD_SECONDS_MAX,
     )
 

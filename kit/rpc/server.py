@@ -108,7 +108,7 @@ class _Guard:
 
     def stream(self, implementation: Callable[[Any, Call], AsyncIterator[Any]]) -> Any:
         async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
-            with self._span(context):
+            with self._span(context), self._measured(context):
                 try:
                     call = self._admit(context)
                     with self._room.stream(call.identity):
@@ -130,11 +130,15 @@ class _Guard:
     @contextmanager
     def _measured(self, context: Context) -> Iterator[None]:
         began = time.perf_counter()
+        code = grpc.StatusCode.OK
         try:
             yield
+        except (asyncio.CancelledError, GeneratorExit):  # by the caller, who has hung up
+            code = grpc.StatusCode.CANCELLED
+            raise
         finally:
             seconds = time.perf_counter() - began
-            code = context.code() or grpc.StatusCode.OK  # unset until something went wrong
+            code = context.code() or code  # unset until something was refused
             metrics.RPC_SECONDS.labels(self._name, code.name).observe(seconds)
 
     def _admit(self, context: Context) -> Call:

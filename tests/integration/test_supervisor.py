@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from deploy.local.supervisor import Part, PartFailed, Supervisor
+from deploy.local.part import Liveness, Part, Probe
+from deploy.local.supervisor import PartFailed, Supervisor
 from tests.studio import eventually
 
 # A part that writes its own pid and its child's, and ignores nothing.
@@ -34,7 +38,40 @@ def part(name: str, folder: Path, **changes: object) -> Part:
         return marks.exists() and marks.read_text().endswith("\n")
 
     command = [sys.executable, "-c", _PART, str(marks)]
-    return Part(name=name, command=command, probe=probe, **changes)  # type: ignore[arg-type]
+    return replace(Part(name=name, command=command, probe=probe), **changes)  # type: ignore[arg-type]
+
+
+# Beside that it says that it is alive to whoever connects.
+_SERVER = """
+import socket, subprocess, sys, os
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+with socket.socket(socket.AF_UNIX) as listening:
+    if os.path.exists(sys.argv[2]):
+        os.unlink(sys.argv[2])
+    listening.bind(sys.argv[2])
+    listening.listen()
+    with open(sys.argv[1], "a") as marks:
+        marks.write(f"{os.getpid()} {child.pid}\\n")
+    while True:
+        with listening.accept()[0] as asking:
+            asking.sendall(b"alive")
+"""
+
+
+def server(name: str, folder: Path, socket: Path, liveness: Liveness) -> Part:
+    made = part(name, folder, liveness=liveness)
+    return replace(made, command=[sys.executable, "-c", _SERVER, str(folder / name), str(socket)])
+
+
+def answers(socket: Path) -> Probe:
+    async def probe() -> bool:
+        reader, writer = await asyncio.open_unix_connection(socket)
+        try:
+            return await reader.read() == b"alive"
+        finally:
+            writer.close()
+
+    return probe
 
 
 def pids(folder: Path, name: str) -> list[int]:
@@ -169,3 +206,95 @@ async def test_a_part_is_asked_to_end_by_the_signal_of_its_choice(
     await supervisor.start([chosen])
     await supervisor.stop("one")
     assert asked.read_text() == "SIGINT"
+
+
+@pytest.fixture
+def socket() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp())  # a socket's path has at most 107 bytes
+    yield folder / "s"
+    shutil.rmtree(folder)
+
+
+async def test_a_part_that_hangs_is_killed_with_all_below_it_and_started_again(
+    supervisor: Supervisor, tmp_path: Path, socket: Path
+) -> None:
+    alive = Liveness(answers(socket), period_seconds=0.2, failures_max=5)
+    await supervisor.start([server("one", tmp_path, socket, alive)])
+    first = pids(tmp_path, "one")
+    (tmp_path / "one").unlink()
+    supervisor.pause("one")  # and nobody lets it go on
+    await gone(first)
+
+    async def again() -> bool:
+        return supervisor.ends("one") == 1 and await answers(socket)()
+
+    await eventually(again, 20)
+    await supervisor.wait_ready("one", 20)
+    assert not set(first) & set(pids(tmp_path, "one"))
+
+
+async def test_a_part_that_answers_now_and_then_is_left_alone(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    asked = itertools.count(1)
+    last = 0
+
+    async def every_third_time() -> bool:
+        nonlocal last
+        last = next(asked)
+        return last % 3 == 0
+
+    alive = Liveness(every_third_time, period_seconds=0.01, failures_max=3)
+    await supervisor.start([part("one", tmp_path, liveness=alive)])
+
+    async def enough() -> bool:
+        return last > 30
+
+    await eventually(enough, 20)
+    assert supervisor.ends("one") == 0
+
+
+async def test_only_a_part_that_was_ready_is_asked_whether_it_lives(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    said: list[str] = []
+
+    async def slow() -> bool:
+        said.append("ready?")
+        return len(said) > 20
+
+    async def never() -> bool:
+        said.append("alive?")
+        return False
+
+    dead = Liveness(never, period_seconds=0.01, failures_max=2)
+    await supervisor.start([part("one", tmp_path, probe=slow, liveness=dead)])
+
+    async def killed() -> bool:
+        return supervisor.ends("one") > 0
+
+    await eventually(killed, 20)
+    assert said.index("alive?") > 20
+
+
+async def test_nobody_asks_after_a_part_that_was_stopped(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    asked = {"one": 0, "two": 0}
+
+    def counting(name: str) -> Liveness:
+        async def count() -> bool:
+            asked[name] += 1
+            return True
+
+        return Liveness(count, period_seconds=0.01)
+
+    await supervisor.start([part(name, tmp_path, liveness=counting(name)) for name in asked])
+    await supervisor.stop("one")
+    before, goal = asked["one"], asked["two"] + 20
+
+    async def time_has_passed() -> bool:
+        return asked["two"] >= goal
+
+    await eventually(time_has_passed, 20)
+    assert asked["one"] == before

@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local import probes, triton
 from deploy.local.layout import ROOT, Layout, environment_bin
-from deploy.local.supervisor import Part, Probe
+from deploy.local.part import Part, Probe
 from tests.k8s.rendered import Cluster, Container
 
 DATABASE = "k8s"

@@ -6,7 +6,7 @@ import base64
 import importlib
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,14 @@ def render(folder: Path) -> list[Object]:
     return [each for each in yaml.safe_load_all(done.stdout) if each]
 
 
-def overlay(scratch: Path) -> Cluster:
+def overlay(scratch: Path, components: Sequence[str] = ()) -> Cluster:
     """Renders the overlay of one node, with secrets made as its file says."""
     shutil.copytree(ROOT / "k8s", scratch / "k8s")
     keys.make(scratch / "k8s" / OVERLAY / "secrets", "192.0.2.10:5432")
+    if components:
+        taken = "".join(f"  - ../../components/{each}\n" for each in components)
+        with (scratch / "k8s" / OVERLAY / "kustomization.yaml").open("a") as file:
+            file.write(f"components:\n{taken}")
     return Cluster(render(scratch / "k8s" / OVERLAY))
 
 

@@ -191,8 +191,9 @@ def test_no_variable_is_set_that_nothing_reads(cluster: Cluster) -> None:
 
 def _variables_of_triton() -> set[str]:
     found: set[str] = set()
-    opening = ROOT / "inference" / "engine" / "opening.py"
-    for source in [opening, *(ROOT / "inference" / "models").glob("*/*/model.py")]:
+    engine = ROOT / "inference"
+    shared = [engine / "engine" / "opening.py", engine / "triton" / "serving.py"]
+    for source in [*shared, *(engine / "models").glob("*/*/model.py")]:
         named = r'environ(?:ment)?(?:\.get\(|\[)"(\w+)"'
         found |= set(re.findall(named, source.read_text()))
     return found
