@@ -65,12 +65,12 @@ openapi: install ## Write docs/openapi.json anew from the protos
 	@$(PY) -m gateway.openapi docs/openapi.json
 
 .PHONY: train-diffusion
-train-diffusion: models ## Train the bundled image model: hours on two cores, minutes on a GPU; resumes
-	@.venv-models/bin/python -m inference.training.generator --threads 2
+train-diffusion: models ## Train the bundled image model: hours on two cores, minutes on a GPU; resumes; STAGE= does one
+	@.venv-models/bin/python -m inference.training.generator --threads 2 $(if $(STAGE),--stage $(STAGE))
 
 .PHONY: train-segmenter
-train-segmenter: models ## Train the bundled segmenter: hours on two cores; resumes
-	@.venv-models/bin/python -m inference.training.segmenter --threads 2
+train-segmenter: models ## Train the bundled segmenter: hours on two cores; resumes; STAGE= does one
+	@.venv-models/bin/python -m inference.training.segmenter --threads 2 $(if $(STAGE),--stage $(STAGE))
 
 .PHONY: eval-models
 eval-models: models ## Print the gates of the bundled models: value, null, ceiling, limit, met or not

@@ -1,7 +1,8 @@
 """Prints the gates of the bundled models: `python -m inference.training.eval_models`.
 
-Scored are the folders last exported under build/bundled, or else those of the repository. The
-generator needs its judge, which `python -m inference.training.generator --stage judge` trains.
+Scored are the folders last exported under build/bundled, or else those of the repository. What a
+generator draws is read by a judge, which is not shipped: without it those gates are named as not
+measured, and how to train it is said.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionXLPipeline
 
-from inference.training.colour_key import colour_key_gate
+from inference.training.colour_key import colour_key_gates
 from inference.training.gates import table
-from inference.training.generator.evaluation import Studio
-from inference.training.generator.evaluation import score as score_generator
+from inference.training.generator.evaluation import (
+    JUDGED,
+    Studio,
+    judged,
+    unjudged,
+)
 from inference.training.generator.judge import load_judge
 from inference.training.generator.pictures import FULL_PX, FULL_SIZES, HALF_SIZES
 from inference.training.runs import Run
@@ -27,6 +32,14 @@ from inference.training.segmenter.processor import Segmenter
 EXPORTED = Path("build/bundled")
 SHIPPED = Path(__file__).parents[1] / "bundled"
 GENERATOR_RUN = Path("build/training/generator")
+NO_JUDGE = (
+    f"NOT measured: {JUDGED}. They are read by a classifier that is not shipped; "
+    "`make train-diffusion STAGE=judge` trains it, in about five minutes on one core, "
+    "and needs nothing else."
+)
+NO_SEGMENTER = (
+    "NOT measured: colour-keyed truth. It needs the segmenter, which `make train-segmenter` makes."
+)
 
 
 def main() -> None:
@@ -60,19 +73,23 @@ def _generator(folder: Path | None) -> str:
         return "Not there: `make train-diffusion` makes it."
     if not (folder / "world.json").exists():
         return f"{folder} does not say which words it knows."
-    run = Run(GENERATOR_RUN, torch.device("cpu"))
-    if not run.is_done("judge"):
-        return "There is no judge yet: `make train-diffusion` trains it."
     pipeline = StableDiffusionXLPipeline.from_pretrained(
         folder, local_files_only=True, dtype=torch.float32
     )
     is_full = pipeline.unet.config.sample_size * 8 == FULL_PX
-    studio = Studio(pipeline, load_judge(run), FULL_SIZES if is_full else HALF_SIZES)
-    gates = score_generator(studio)
+    sizes = FULL_SIZES if is_full else HALF_SIZES
+    gates, notes = [], []
+    run = Run(GENERATOR_RUN, torch.device("cpu"))
+    if run.is_done("judge"):
+        gates += judged(Studio(pipeline, load_judge(run), sizes))
+    else:
+        notes.append(NO_JUDGE)
+    gates += unjudged(pipeline, sizes[0])
     if (segmenter := _folder("sam3")) is not None:
-        side_px = studio.sizes[0][0]
-        gates.append(colour_key_gate(Segmenter.load(segmenter), pipeline, side_px))
-    return f"{folder}\n\n{table(gates)}"
+        gates += colour_key_gates(Segmenter.load(segmenter), pipeline, sizes[0][0])
+    else:
+        notes.append(NO_SEGMENTER)
+    return "\n\n".join([str(folder), table(gates), *notes])
 
 
 if __name__ == "__main__":

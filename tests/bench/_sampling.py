@@ -32,6 +32,7 @@ PICTURES = int(os.environ.get("BENCH_OPERATIONS", "40"))
 STEPS = (8, 12, 20)
 LOAD = 0.8  # of what one at a time can bear
 CROWD = 16
+PATIENCE_SECONDS = 900.0  # for one end; the first steps of a large model may be compiled meanwhile
 
 
 class WholeBatches(Engine):
@@ -57,12 +58,13 @@ POLICIES = {"continuous": Engine, "whole batches": WholeBatches, "one at a time"
 
 
 class Arrived:
-    """Somebody who waits for a picture."""
+    """Somebody who waits for a picture; the semaphore tells of the end, whichever it is."""
 
     def __init__(self, ended: threading.Semaphore) -> None:
         self._ended = ended
         self.began = time.perf_counter()
         self.seconds = 0.0
+        self.error: EngineError | None = None
 
     def cancelled(self) -> bool:
         return False
@@ -70,11 +72,32 @@ class Arrived:
     def progress(self, progress: Progress) -> None: ...
 
     def finished(self, picture: Picture) -> None:
+        self.ended()
+
+    def ended(self) -> None:
         self.seconds = time.perf_counter() - self.began
         self._ended.release()
 
     def failed(self, error: EngineError) -> None:
-        raise error
+        # Raised by the one who waits: this is the engine's thread, where it would be caught.
+        self.error = error
+        self._ended.release()
+
+    def seconds_or_raise(self) -> float:
+        """From arrival to picture; raises what came instead."""
+        if self.error:
+            raise self.error
+        return self.seconds
+
+
+def wait(ended: threading.Semaphore) -> None:
+    """Waits for one more to end.
+
+    Raises:
+        TimeoutError: Nobody ends any more: the loop has died.
+    """
+    if not ended.acquire(timeout=PATIENCE_SECONDS):
+        raise TimeoutError(f"nothing ended within {PATIENCE_SECONDS:g} s")
 
 
 def play(policy: type[Engine], installed: Installed, pauses: list[float]) -> tuple[float, float]:
@@ -85,22 +108,25 @@ def play(policy: type[Engine], installed: Installed, pauses: list[float]) -> tup
     """
     registry = Registry(MODELS, NAME, lambda _: installed, 1 << 40, background=lambda work: work())
     engine = policy(registry)
-    running = threading.Thread(target=engine.run)
+    running = threading.Thread(target=engine.run, daemon=True)
     running.start()
     ended = threading.Semaphore(0)
     began = time.perf_counter()
     arrived = []
-    for number, pause in enumerate(pauses):
-        time.sleep(pause)
-        arrived.append(Arrived(ended))
-        steps = STEPS[number % len(STEPS)]
-        engine.submit(ImageRequest("a red mug on a table", seed=number, steps=steps), arrived[-1])
-    for _ in arrived:
-        ended.acquire()
-    spent = time.perf_counter() - began
-    engine.close()
-    running.join()
-    return sum(one.seconds for one in arrived) / len(arrived), len(arrived) / spent
+    try:
+        for number, pause in enumerate(pauses):
+            time.sleep(pause)
+            arrived.append(Arrived(ended))
+            steps = STEPS[number % len(STEPS)]
+            asked = ImageRequest("a red mug on a table", seed=number, steps=steps)
+            engine.submit(asked, arrived[-1])
+        for _ in arrived:
+            wait(ended)
+        spent = time.perf_counter() - began
+    finally:
+        engine.close()
+        running.join(PATIENCE_SECONDS)
+    return sum(one.seconds_or_raise() for one in arrived) / len(arrived), len(arrived) / spent
 
 
 def main() -> None:

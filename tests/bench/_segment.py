@@ -34,13 +34,16 @@ ROUNDS = 15
 
 
 class _Nobody:
+    def __init__(self) -> None:
+        self.error: EngineError | None = None
+
     def cancelled(self) -> bool:
         return False
 
     def finished(self, segmentation: Segmentation) -> None: ...
 
     def failed(self, error: EngineError) -> None:
-        raise error
+        self.error = error  # the engine lets no watcher raise into its loop
 
 
 def load() -> tuple[Segmenter, str]:
@@ -89,18 +92,29 @@ class Measured:
             "batch": _seconds(lambda: self._segmenter.ask(few)) / len(few),
         }
 
+    def together(self, seed: int, count: int) -> float:
+        """Seconds of each of several pictures that were never seen, asked at once."""
+        files = [picture(1_000 + count * seed + number) for number in range(count)]
+        return _seconds(lambda: self._ask(*files)) / count
+
     def _word(self) -> str:
         return f"thing {next(self._numbers)}"
 
-    def _ask(self, file: bytes) -> None:
-        self._engine.submit(SegmentRequest(file, (self._word(),), score_min=0.0), _Nobody())
+    def _ask(self, *files: bytes) -> None:
+        nobody = _Nobody()
+        for file in files:
+            self._engine.submit(SegmentRequest(file, (self._word(),), score_min=0.0), nobody)
         while self._engine.step():
             pass
+        if nobody.error:
+            raise nobody.error
 
 
 def _seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - began
 
 

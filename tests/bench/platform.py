@@ -26,7 +26,8 @@ import httpx
 
 from deploy.local import layout, stack
 from deploy.local.layout import ROOT, SERVICES, Layout
-from deploy.local.supervisor import Part, Supervisor
+from deploy.local.part import Part
+from deploy.local.supervisor import Supervisor
 from tests.bench import _noop
 from tests.bench.record import Record, cpu_seconds
 from tests.studio import Member, Studio, eventually

@@ -112,22 +112,30 @@ class Batch:
 
 def train_small(run: Run) -> None:
     """Trains from the start at 128 px."""
-    _train(run, SMALL)
+    train_plan(run, SMALL)
 
 
 def train_large(run: Run) -> None:
     """Trains on at 256 px."""
-    _train(run, LARGE)
+    train_plan(run, LARGE)
 
 
 def load_average(run: Run) -> tuple[UNet2DConditionModel, Plan, int]:
     """The averaged weights of the furthest stage, and the samples that it has seen."""
     for plan in (LARGE, SMALL):
-        if state := Checkpoint(run.stage(plan.stage)).load():
-            unet = build_unet()
-            unet.load_state_dict(state["average"])
-            return unet.eval().requires_grad_(False), plan, int(state["seen"])
+        if found := average_of(run, plan):
+            return found[0], plan, found[1]
     raise FileNotFoundError("neither the small nor the large stage has a checkpoint yet")
+
+
+def average_of(run: Run, plan: Plan) -> tuple[UNet2DConditionModel, int] | None:
+    """The averaged weights of one stage, and the samples that it has seen; None: not begun."""
+    state = Checkpoint(run.stage(plan.stage)).load()
+    if state is None:
+        return None
+    unet = build_unet()
+    unet.load_state_dict(state["average"])
+    return unet.eval().requires_grad_(False), int(state["seen"])
 
 
 def load_shelves(run: Run, plan: Plan) -> tuple[list[Shelf], Encoders]:
@@ -158,7 +166,8 @@ def caption_texts(layouts: Sequence[Layout], seed: tuple[int, int, int]) -> list
     return [caption(layout, rng).text for layout in layouts for _ in range(CAPTIONS_PER_SCENE)]
 
 
-def _train(run: Run, plan: Plan) -> None:
+def train_plan(run: Run, plan: Plan) -> None:
+    """Trains a stage to its end, from its checkpoint where it has one."""
     folder = run.stage(plan.stage)
     shelves, encoders = load_shelves(run, plan)
     torch.manual_seed(run.seed)

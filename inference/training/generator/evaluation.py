@@ -5,7 +5,6 @@ Null: the same pictures against shuffled prompts. Ceiling: real renders of the s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from inference.training.generator.decoder import load_vae
 from inference.training.generator.denoiser import LARGE, Plan, load_average
 from inference.training.generator.judge import Judge, guess, load_judge
 from inference.training.generator.labels import Labels, columns, labels_of
+from inference.training.generator.latency import latency_gates
 from inference.training.generator.models import build_pipeline
 from inference.training.generator.pictures import FULL_SIZES, HALF_SIZES
 from inference.training.generator.sampling import sample
@@ -39,7 +39,8 @@ FIRST_SEED = 700_000
 SHUFFLES = 100
 TWO_OBJECTS, HELD_OUT_REPEATS, ASPECT_PROMPTS = 120, 4, 36
 SHARPNESS_SCENES = 64
-LATENCY_THREADS, LATENCY_STEPS, LATENCY_REPEATS = 2, 12, 3
+LANGUAGES = ("en", "ko")
+JUDGED = "shape, colour, surface, backdrop, two objects, held-out pairs and aspects"
 Size = tuple[int, int]
 Pictures = NDArray[np.uint8]
 
@@ -100,18 +101,29 @@ def evaluate(run: Run) -> None:
 
 def score(studio: Studio, grids: Path | None = None) -> list[Gate]:
     """All gates; `grids` is a folder for the pictures of single objects."""
+    return [*judged(studio, grids), *unjudged(studio.pipeline, studio.sizes[0])]
+
+
+def judged(studio: Studio, grids: Path | None = None) -> list[Gate]:
+    """What a judge has to see: what is drawn, in both languages."""
     gates: list[Gate] = []
-    ones, square = grid(), studio.sizes[0]
-    for order, language in enumerate(("en", "ko")):
-        drawn = studio.draw(ones, language, square, FIRST_SEED + 1000 * order)
+    ones = grid()
+    for order, language in enumerate(LANGUAGES):
+        drawn = studio.draw(ones, language, studio.sizes[0], FIRST_SEED + 1000 * order)
         gates += _one_object_gates(drawn, language)
         if grids is not None:
             tile(list(drawn.pictures), columns=12, gap_px=0).save(grids / f"grid-{language}.png")
     gates.append(_korean_gap(gates))
-    gates += _two_object_gates(studio)
-    gates += [_held_out_gate(studio), _sharpness_gate(studio)]
-    gates += [_aspect_gate(studio, ones, size) for size in studio.sizes[1:]]
-    return [*gates, _latency_gate(studio)]
+    for language in LANGUAGES:
+        gates += _two_object_gates(studio, language)
+        gates.append(_held_out_gate(studio, language))
+        gates += [_aspect_gate(studio, ones, size, language) for size in studio.sizes[1:]]
+    return gates
+
+
+def unjudged(pipeline: StableDiffusionXLPipeline, size: Size) -> list[Gate]:
+    """What needs no judge: how sharp pictures are and how long they take."""
+    return [_sharpness_gate(pipeline, size), *latency_gates(pipeline, size)]
 
 
 def grid() -> list[Layout]:
@@ -173,7 +185,7 @@ def _korean_gap(gates: Sequence[Gate]) -> Gate:
     return Gate("Korean below English", max(gaps), 0.03, at_most=True)
 
 
-def _two_object_gates(studio: Studio) -> list[Gate]:
+def _two_object_gates(studio: Studio, language: str) -> list[Gate]:
     rng = np.random.default_rng(GATE_SEED)
     layouts: list[Layout] = []
     while len(layouts) < TWO_OBJECTS:
@@ -184,61 +196,48 @@ def _two_object_gates(studio: Studio) -> list[Gate]:
         first, second = layout.objects
         if first.object_id != second.object_id and first.colour_id != second.colour_id:
             layouts.append(layout)
-    drawn = studio.draw(layouts, "en", studio.sizes[0], FIRST_SEED + 5000)
+    drawn = studio.draw(layouts, language, studio.sizes[0], _seed(language, 5000))
     shapes, colours = columns("object"), columns("colour")
+    title = f"{language}: two objects"
     return [
-        _gate(drawn, "two objects, all four attributes", [*shapes, *colours], 0.80),
-        _gate(drawn, "two objects, both shapes in place", shapes),
-        _gate(drawn, "two objects, both colours in place", colours),
+        _gate(drawn, f"{title}, all four attributes", [*shapes, *colours], 0.80),
+        _gate(drawn, f"{title}, both shapes in place", shapes),
+        _gate(drawn, f"{title}, both colours in place", colours),
     ]
 
 
-def _held_out_gate(studio: Studio) -> Gate:
+def _held_out_gate(studio: Studio, language: str) -> Gate:
     pairs = sorted(held_out_pairs()) * HELD_OUT_REPEATS
     layouts = [_in_turn(Placed(*pair), order) for order, pair in enumerate(pairs)]
-    drawn = studio.draw(layouts, "en", studio.sizes[0], FIRST_SEED + 7000)
+    drawn = studio.draw(layouts, language, studio.sizes[0], _seed(language, 7000))
     both = [columns("object")[0], columns("colour")[0]]
-    return _gate(drawn, "held-out pairs, colour and shape", both, 0.85)
+    return _gate(drawn, f"{language}: held-out pairs, colour and shape", both, 0.85)
 
 
-def _sharpness_gate(studio: Studio) -> Gate:
+def _aspect_gate(studio: Studio, layouts: Sequence[Layout], size: Size, language: str) -> Gate:
+    picked = layouts[:: len(layouts) // ASPECT_PROMPTS]
+    drawn = studio.draw(picked, language, size, _seed(language, 9000 + size[0]))
+    both = [columns("object")[0], columns("colour")[0]]
+    return _gate(drawn, f"{language}: {size[0]}x{size[1]}, colour and shape", both, 0.90)
+
+
+def _seed(language: str, offset: int) -> int:
+    """The first seed of a group of pictures; no two groups share any."""
+    return FIRST_SEED + 100_000 * LANGUAGES.index(language) + offset
+
+
+def _sharpness_gate(pipeline: StableDiffusionXLPipeline, size: Size) -> Gate:
     """Edge strength of generated pictures as a share of the autoencoder's round trip."""
     rng = np.random.default_rng([GATE_SEED, 1])
     layouts = [random_layout(rng, 1 + order % 2) for order in range(SHARPNESS_SCENES)]
-    width, height = studio.sizes[0]
-    drawn = studio.draw(layouts, "en", studio.sizes[0], FIRST_SEED + 8000)
+    width, height = size
+    seeds = range(FIRST_SEED + 8000, FIRST_SEED + 8000 + len(layouts))
+    prompts = [plain_prompt(layout, LANGUAGES[0]) for layout in layouts]
+    drawn = sample(pipeline, prompts, list(seeds), width_px=width, height_px=height)
     real = np.stack([render(layout, rng, width, height).image for layout in layouts])
-    trip = edge_strength(_round_trip(studio.pipeline.vae, real))
-    share = edge_strength(drawn.pictures) / trip
+    trip = edge_strength(_round_trip(pipeline.vae, real))
+    share = edge_strength(drawn) / trip
     return Gate("sharpness, of the round trip's", share, 0.8, ceiling=edge_strength(real) / trip)
-
-
-def _aspect_gate(studio: Studio, layouts: Sequence[Layout], size: Size) -> Gate:
-    picked = layouts[:: len(layouts) // ASPECT_PROMPTS]
-    drawn = studio.draw(picked, "en", size, FIRST_SEED + 9000 + size[0])
-    both = [columns("object")[0], columns("colour")[0]]
-    return _gate(drawn, f"{size[0]}x{size[1]}: colour and shape", both, 0.90)
-
-
-def _latency_gate(studio: Studio) -> Gate:
-    """The fastest of a few, so that other work on the machine counts least."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(LATENCY_THREADS)
-    width, height = studio.sizes[0]
-    seconds = []
-    for seed in range(LATENCY_REPEATS):
-        started = time.perf_counter()
-        sample(
-            studio.pipeline,
-            ["a red vase"],
-            [seed],
-            width_px=width,
-            height_px=height,
-            steps=LATENCY_STEPS,
-        )
-        seconds.append(time.perf_counter() - started)
-    torch.set_num_threads(before)
-    return Gate(f"seconds of a picture, {width} px", min(seconds), 3.0, at_most=True)
 
 
 def edge_strength(pictures: Pictures) -> float:

@@ -14,7 +14,8 @@ from inference.training.runs import Run
 from inference.training.segmenter.dense import load_tokenizer
 from inference.training.segmenter.joint import FINE, load_segmenter
 from inference.training.segmenter.model import without_fine_level
-from inference.training.segmenter.processor import CONFIG_NAME
+from inference.training.segmenter.processor import CONFIG_NAME, Segmenter
+from inference.training.segmenter.samples import sheet
 from inference.training.segmenter.scenes import SIDE_PX
 
 STAGE = "export"
@@ -22,8 +23,17 @@ TARGET = Path("build/bundled/sam3")
 CARD = Path(__file__).with_name("card.md")
 
 
-def export_bundle(run: Run, target: Path = TARGET) -> None:
-    """Writes weights, configurations, tokenizer and, once there are scores, the card."""
+def export_bundle(run: Run) -> None:
+    """Writes the bundle with its card."""
+    run.mark_done(STAGE, write_bundle(run))
+
+
+def write_bundle(run: Run, target: Path = TARGET) -> str:
+    """Writes weights, configurations, tokenizer and, once there are scores, card and sheet.
+
+    Returns:
+        What was written.
+    """
     model, stage, seen = load_segmenter(run)
     tokenizer = load_tokenizer(run)
     if stage != FINE.stage:
@@ -36,7 +46,8 @@ def export_bundle(run: Run, target: Path = TARGET) -> None:
     scores = run.stage("evaluate") / "gates.json"
     if scores.exists():
         (target / "README.md").write_text(card(run, scores), encoding="utf-8")
-    run.mark_done(STAGE, f"{stage} stage, {seen} scenes, in {target}")
+        sheet(Segmenter.load(target)).save(target / "samples.png", optimize=True)
+    return f"{stage} stage, {seen} scenes, in {target}"
 
 
 def preprocessing() -> dict[str, object]:

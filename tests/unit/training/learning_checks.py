@@ -288,7 +288,7 @@ def exporting(run: Run) -> dict[str, Any]:
     for stage, side in (("joint", 32), ("fine", 64)):
         folder = run.root / f"sam3-{stage}"
         joint._train(run, replace(joint.JOINT if stage == "joint" else joint.FINE, scenes=8))
-        export.export_bundle(run, folder)
+        export.write_bundle(run, folder)
         segmenter = Segmenter.load(folder)
         scene = render(Layout((Placed("vase", "red"),), "white_table", "gray"), _rng(), 160, 96)
         answers = segmenter.find(scene.image, ["red vase", "벽", "wall"])
