@@ -7,6 +7,8 @@ from atelier.inference.v1 import inference_pb2
 from inference.api.api import InferenceApi
 from inference.api.applying import Rules
 from inference.api.asking import Asking
+from inference.api.budget import FILES_BYTES_MAX, Budget
+from inference.api.keeping import Keeping
 from inference.api.objects import Objects
 from inference.api.port import Sampler
 from inference.api.readiness import Readiness
@@ -26,16 +28,16 @@ from kit.rpc.server import Binding, Server
 
 async def compose(running: Process, settings: InferenceSettings) -> None:
     """Opens everything in order; it is closed in reverse."""
-    sampler = await _open_engine(running, settings)
-    readiness = Readiness(sampler, settings.models_dir, settings.default_model)
-    blobs = Blobs(settings)
-    objects = Objects(blobs)
+    engine = await _open_sampler(running, settings)
+    sampler = await _checked(running, settings, engine)
+    readiness = Readiness(engine, settings.models_dir, settings.default_model)
+    objects, files = Objects(Blobs(settings)), Budget(FILES_BYTES_MAX)
     segmenter = await _open_segmenter(running, settings)
     segmenters = SegmentReadiness(segmenter, settings.models_dir)
-    rules = await running.enter_async_context(Rules(objects))
-    segmentations = Segmentations(segmenter, objects, segmenters)
-    asking = Asking(objects)
-    api = InferenceApi(sampler, asking, blobs, readiness, segmentations, segmenters, rules)
+    rules = await running.enter_async_context(Rules(objects, files))
+    segmentations = Segmentations(segmenter, objects, segmenters, files)
+    asking = Asking(objects, Keeping(segmenter, segmenters))
+    api = InferenceApi(sampler, asking, objects, readiness, segmentations, segmenters, rules)
     service = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"]
     server = await running.enter_async_context(
         Server(settings, [Binding(service, api)], serving=False)
@@ -44,8 +46,7 @@ async def compose(running: Process, settings: InferenceSettings) -> None:
     running.spawn(segmenters.run(), "segmenters")
 
 
-async def _open_engine(running: Process, settings: InferenceSettings) -> Sampler:
-    sampler = await _open_sampler(running, settings)
+async def _checked(running: Process, settings: InferenceSettings, sampler: Sampler) -> Sampler:
     if settings.safety != EXTERNAL:
         return sampler
     check = await running.enter_async_context(External(settings.safety_url))

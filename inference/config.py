@@ -32,7 +32,7 @@ class InferenceSettings(ServerSettings, BlobSettings):
     safety: Literal["", "off", "local", "external"] = Field(
         default="",
         description="The safety check of pictures: local asks the model in safety_dir where the "
-        "engine runs, external asks safety_url",
+        "engine runs, external asks safety_url; while one is on there are no previews",
     )
     safety_url: str = Field(default="", description="Where the external check takes POSTs")
     safety_dir: Path | None = Field(default=None, description="The model of the local check")

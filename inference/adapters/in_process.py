@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator
 from typing import Self
 
+from inference.adapters import hosting
+from inference.adapters.hosting import EngineThread
 from inference.api.port import Unreachable
 from inference.engine.errors import EngineError
 from inference.engine.opening import Options, open_engine
 from inference.engine.request import ImageRequest, Picture, Progress
-from inference.engine.sampling.engine import Engine
 from inference.engine.status import ModelStatus
 
 
 class InProcess:
-    """An engine of this process; it cannot be revived but by starting the process anew.
+    """An engine of this process.
 
     Args:
         options: Of the engine.
     """
 
     def __init__(self, options: Options) -> None:
-        self._options = options
-        self._engine: Engine | None = None
-        self._thread = threading.Thread(target=self._run, name="engine")
-        self._opened = threading.Event()
-        self._closed = False
+        self._thread = EngineThread("engine", lambda: open_engine(options))
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -37,37 +33,31 @@ class InProcess:
         await asyncio.to_thread(self.close)
 
     def start(self) -> None:
-        """Begins to load the default model."""
+        """Begins to load the default model, unless it is loaded or being loaded."""
         self._thread.start()
 
     def close(self) -> None:
         """Ends the engine after the step at hand; rows that are left fail."""
-        self._closed = True
-        if self._engine is not None:
-            self._engine.close()
-        self._thread.join()
+        self._thread.close()
 
     async def opened(self) -> None:
-        """Waits until the default model is loaded, or the engine could not be made."""
-        await asyncio.to_thread(self._opened.wait)
+        """Waits until the default model is loaded, or could not be.
 
-    def _run(self) -> None:
-        try:
-            self._engine = open_engine(self._options)
-        finally:
-            self._opened.set()
-        if not self._closed:
-            self._engine.run()
+        Raises:
+            Unreachable: The engine could not be made.
+        """
+        await self._thread.opened()
 
     async def models(self) -> dict[str, ModelStatus] | None:
-        """How every model is; None while the engine is being made, or when its thread has ended."""
-        if self._engine is None or not self._thread.is_alive():
+        """How every model is; None while the engine is being made, has ended or hangs."""
+        try:
+            return self._thread.alive().statuses()
+        except Unreachable:
             return None
-        return self._engine.statuses()
 
     async def revive(self) -> bool:
-        """Does nothing: the engine shares our life."""
-        return False
+        """Makes the engine anew if that failed; ends this process if it has ended or hangs."""
+        return self._thread.revive()
 
     async def sample(self, request: ImageRequest) -> AsyncGenerator[Progress | Picture, None]:
         """Samples one row; leaving the iterator stops the sampler at its next step.
@@ -76,15 +66,14 @@ class InProcess:
             Progress after each step; at the end, the picture.
 
         Raises:
-            EngineError: As the engine said it.
+            EngineError: As the engine said it; Unreachable: it could not be made, has ended or
+                hangs.
         """
-        if self._engine is None:
-            raise Unreachable("the models are loading")
         watcher = _Mailbox(asyncio.get_running_loop())
         try:
-            self._engine.submit(request, watcher)
+            self._thread.alive().submit(request, watcher)
             while True:
-                event = await watcher.box.get()
+                event = await self._next(watcher)
                 if isinstance(event, EngineError):
                     raise event
                 yield event
@@ -92,6 +81,15 @@ class InProcess:
                     return
         finally:
             watcher.left = True
+
+    async def _next(self, watcher: _Mailbox) -> Progress | Picture | EngineError:
+        """Waits for what the engine says, as long as it could say anything."""
+        while True:
+            try:
+                return await asyncio.wait_for(watcher.box.get(), hosting.LOOK_SECONDS)
+            except TimeoutError:
+                if watcher.box.empty():
+                    self._thread.alive()
 
 
 class _Mailbox:

@@ -3,64 +3,80 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from pathlib import Path
 from typing import Self
 
+from inference.adapters.hosting import EngineThread
 from inference.api.port import Unreachable
+from inference.engine.device import default_device
 from inference.engine.errors import EngineError
 from inference.engine.segmentation.engine import SegmentEngine
-from inference.engine.segmentation.registry import Segmenters, default_device, loader
+from inference.engine.segmentation.registry import Segmenters, loader
 from inference.engine.segmentation.request import Segmentation, SegmentRequest
 
 
 class SegmenterInProcess:
-    """A segmenter of this process; it cannot be revived but by starting the process anew.
+    """A segmenter of this process.
 
     Args:
         models: Folder with one folder per model.
     """
 
     def __init__(self, models: Path) -> None:
-        self._models = models
-        self._engine: SegmentEngine | None = None
-        self._thread = threading.Thread(target=self._run, name="segmenter")
-        self._closed = False
+        self._thread = EngineThread("segmenter", lambda: _open(models))
 
     async def __aenter__(self) -> Self:
-        self._thread.start()
+        self.start()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self._closed = True
-        if self._engine is not None:
-            self._engine.close()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self.close)
 
-    def _run(self) -> None:
-        self._engine = SegmentEngine(Segmenters.load(self._models, loader(default_device())))
-        if not self._closed:
-            self._engine.run()
+    def start(self) -> None:
+        """Begins to load the default segmenter, unless it is loaded or being loaded."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the engine after the step at hand; requests that are left fail."""
+        self._thread.close()
+
+    async def opened(self) -> None:
+        """Waits until the default segmenter is loaded, or could not be.
+
+        Raises:
+            Unreachable: The engine could not be made.
+        """
+        await self._thread.opened()
 
     async def ready(self) -> bool:
-        """Whether the models are loaded and the thread lives and goes on."""
-        return self._engine is not None and self._thread.is_alive() and not self._engine.stalled
+        """Whether the engine is made, and its thread lives and goes on."""
+        try:
+            self._thread.alive()
+        except Unreachable:
+            return False
+        return True
 
     async def revive(self) -> bool:
-        """Does nothing: the engine shares our life."""
-        return False
+        """Ends this process where the engine has ended or hangs, or has it made anew."""
+        return self._thread.revive()
 
     async def segment(self, request: SegmentRequest) -> Segmentation:
         """Finds several concepts in one picture; cancelling it ends the work at its next step.
 
         Raises:
-            EngineError: As the engine said it.
+            EngineError: As the engine said it; Unreachable: it is loading, could not be made, has
+                ended or hangs.
         """
-        if self._engine is None:
-            raise Unreachable("the models are loading")
         watcher = _Waiter(asyncio.get_running_loop())
-        self._engine.submit(request, watcher)
-        return await watcher.answer
+        self._thread.alive().submit(request, watcher)
+        try:
+            return await self._thread.wait(watcher.answer)
+        finally:
+            watcher.answer.cancel()
+
+
+def _open(models: Path) -> SegmentEngine:
+    return SegmentEngine(Segmenters.load(models, loader(default_device())))
 
 
 class _Waiter:

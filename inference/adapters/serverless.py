@@ -10,59 +10,70 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
-import binascii
-import hashlib
 import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import fields
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 from inference.adapters.in_process import InProcess
+from inference.adapters.jobs import masks, pictures, rules
+from inference.adapters.jobs.said import Output, Said
+from inference.adapters.segment_in_process import SegmenterInProcess
 from inference.engine.errors import EngineError, InvalidRequest, ModelFailed
-from inference.engine.material import Control, Lora, Pixels
 from inference.engine.opening import Options
-from inference.engine.pictures import files as pictures
-from inference.engine.pictures.reading import read
-from inference.engine.request import ImageRequest, Picture, Progress
+from inference.engine.request import Picture
+from kit.cores import cores
 
 JOBS_MAX = 8  # at once on one worker: they share the engine's steps
-_FIELDS = {field.name for field in fields(ImageRequest)}
-_PICTURES = ("image", "mask")
+TASKS = ("image", "segment", "apply_rule")
 
-Output = dict[str, Any]
-Tell = Callable[[Mapping[str, Any], Output], None]
+Job = Mapping[str, Any]
+Tell = Callable[[Job, Output], None]
 
 
 class Handler:
-    """Draws what jobs ask for; as many at once as the platform gives it.
+    """Does what jobs ask for; as many at once as the platform gives it.
 
     Args:
         engine: Opened or opening.
+        segmenter: Begun by the first job that needs it.
         tell: Is told of a job's progress after each step.
     """
 
-    def __init__(self, engine: InProcess, tell: Tell) -> None:
+    def __init__(self, engine: InProcess, segmenter: SegmenterInProcess, tell: Tell) -> None:
         self._engine = engine
+        self._segmenter = segmenter
         self._tell = tell
+        self._applying = asyncio.Semaphore(max(1, cores() // 2))
+        self._tasks: dict[str, Callable[[Job, Said], Awaitable[Output]]] = {
+            "image": self._draw,
+            "segment": lambda _, said: self._segment(said),
+            "apply_rule": lambda _, said: self._apply(said),
+        }
 
-    async def handle(self, job: Mapping[str, Any]) -> Output:
+    async def handle(self, job: Job) -> Output:
         """Handles one job; giving it up stops the sampler at its next step.
 
         Args:
-            job: ``input`` holds the fields of :class:`ImageRequest`; ``image``, ``mask`` and the
-                ``image`` of ``controls`` are picture files in base64.
+            job: ``input`` has a ``task``, one of :data:`TASKS` (absent: the first), and the fields
+                of that task as its module in :mod:`inference.adapters.jobs` reads them.
 
         Returns:
-            ``image``; or ``error``, by which the platform knows a failed job, with ``reason``,
-            ``field`` and ``retry_after_seconds``.
+            ``image``, ``segmentation`` or ``result``; or ``error``, by which the platform knows a
+            failed job, with ``reason``, ``field`` and ``retry_after_seconds``.
         """
         try:
-            return _image(await self._draw(job))
+            said = job.get("input")
+            task = said.get("task", TASKS[0]) if isinstance(said, dict) else None
+            if not isinstance(said, dict) or task not in self._tasks:
+                message = f"input: must be an object with task {' or '.join(TASKS)}"
+                raise InvalidRequest(message, field="input")
+            fields = {name: value for name, value in said.items() if name != "task"}
+            return await self._tasks[task](job, fields)
         except EngineError as error:
             return {
                 "error": f"{error.reason}: {error}",
@@ -71,74 +82,44 @@ class Handler:
                 "retry_after_seconds": error.retry_after_seconds,
             }
 
-    async def _draw(self, job: Mapping[str, Any]) -> Picture:
-        request = _request(job.get("input"))
+    async def _draw(self, job: Job, said: Said) -> Output:
+        request = await asyncio.to_thread(pictures.request, said)
         await self._engine.opened()
         async with aclosing(self._engine.sample(request)) as events:
             async for event in events:
                 if isinstance(event, Picture):
-                    return event
-                self._tell(job, _progress(event))
+                    return await asyncio.to_thread(pictures.output, event)
+                self._tell(job, pictures.progress(event))
         raise ModelFailed("the engine said nothing")
 
+    async def _segment(self, said: Said) -> Output:
+        request = await asyncio.to_thread(masks.request, said)
+        self._segmenter.start()
+        await self._segmenter.opened()
+        return masks.output(await self._segmenter.segment(request))
 
-def _request(said: Any) -> ImageRequest:
-    if not isinstance(said, dict) or not said.keys() <= _FIELDS:
-        names = ", ".join(sorted(_FIELDS))
-        raise InvalidRequest(f"input: must be an object of {names}", field="input")
-    try:
-        pixels = {name: _pixels(said[name], name) for name in _PICTURES if said.get(name)}
-        controls = tuple(
-            Control(**each | {"image": _pixels(each["image"], "controls.image")})
-            for each in said.get("controls", ())
-        )
-        loras = tuple(Lora(**each) for each in said.get("loras", ()))
-        request = ImageRequest(**said | pixels | {"controls": controls, "loras": loras})
-        request.check()
-    except (TypeError, KeyError, AttributeError) as error:
-        raise InvalidRequest(f"input: {error}", field="input") from error
-    return request
+    async def _apply(self, said: Said) -> Output:
+        stopped = threading.Event()
+        async with self._applying:
+            work = await asyncio.to_thread(rules.work, said)
+            try:
+                result = await asyncio.to_thread(work, stopped.is_set)
+            finally:
+                stopped.set()
+            return await asyncio.to_thread(rules.output, result)
 
 
-def _pixels(said: str, field: str) -> Pixels:
-    try:
-        return read(base64.b64decode(said, validate=True), grey=field == "mask")
-    except (binascii.Error, InvalidRequest) as error:
-        raise InvalidRequest(f"{field}: {error}", field=field) from error
-
-
-def _progress(progress: Progress) -> Output:
-    preview = base64.b64encode(progress.preview).decode()
-    return {"progress": {"step": progress.step, "steps": progress.steps, "preview": preview}}
-
-
-def _image(picture: Picture) -> Output:
-    png = pictures.encode_png(picture.pixels)
-    height, width = picture.pixels.shape[:2]
-    return {
-        "image": {
-            "png": base64.b64encode(png).decode(),
-            "sha256": hashlib.sha256(png).hexdigest(),
-            "width": width,
-            "height": height,
-            "model": picture.model,
-            "seed": picture.seed,
-            "steps": picture.steps,
-            "guidance_scale": picture.guidance_scale,
-            "seconds": picture.seconds,
-            "safety": vars(picture.verdict),
-        }
-    }
-
-
-async def _try_out(engine: InProcess, job: Mapping[str, Any]) -> int:
+async def _try_out(options: Options, job: Job) -> int:
     """Runs one job; the exit status says how it ended, as with the SDK."""
 
-    def tell(_: Mapping[str, Any], progress: Output) -> None:
+    def tell(_: Job, progress: Output) -> None:
         print(json.dumps(progress), flush=True)
 
-    async with engine:
-        output = await Handler(engine, tell).handle(job)
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(InProcess(options))
+        segmenter = SegmenterInProcess(options.models)
+        stack.callback(segmenter.close)
+        output = await Handler(engine, segmenter, tell).handle(job)
     print(json.dumps(output), flush=True)
     return int("error" in output)
 
@@ -148,33 +129,35 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--test_input", help='a job as JSON, {"input": {...}}')
     asked = parser.parse_known_args(arguments)[0]
-    engine = InProcess(Options.of(os.environ))
+    options = Options.of(os.environ)
     if importlib.util.find_spec("runpod") is not None:
-        return _serve(engine, trying=bool(asked.test_input))
+        return _serve(options, trying=bool(asked.test_input))
     if asked.test_input:
-        return asyncio.run(_try_out(engine, json.loads(asked.test_input)))
+        return asyncio.run(_try_out(options, json.loads(asked.test_input)))
     print("the package runpod is not installed; --test_input runs a job here", file=sys.stderr)
     return 2
 
 
-def _serve(engine: InProcess, trying: bool) -> int:
+def _serve(options: Options, trying: bool) -> int:
     """Has the SDK run jobs, until it ends."""
     runpod = importlib.import_module("runpod")
 
-    def tell(job: Mapping[str, Any], progress: Output) -> None:
+    def tell(job: Job, progress: Output) -> None:
         if not trying:  # then there is nobody to tell
             runpod.serverless.progress_update(job, progress)
 
+    engine, segmenter = InProcess(options), SegmenterInProcess(options.models)
     engine.start()
     try:
         runpod.serverless.start(
             {
-                "handler": Handler(engine, tell).handle,
+                "handler": Handler(engine, segmenter, tell).handle,
                 "concurrency_modifier": lambda _: JOBS_MAX,
             }
         )
     finally:
         engine.close()
+        segmenter.close()
     return 0
 
 

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-import numpy as np
 from atelier.inference.v1 import inference_pb2 as pb
-from minio.error import MinioException
-from numpy.typing import NDArray
-from PIL import Image
-from urllib3.exceptions import HTTPError
 
 from inference.api.applying import Rules
 from inference.api.asking import Asking
 from inference.api.errors import refusal
+from inference.api.keeping import proof
+from inference.api.objects import Objects, written_key
 from inference.api.port import Sampler
 from inference.api.readiness import Readiness
 from inference.api.segment_readiness import SegmentReadiness
 from inference.api.segmenting import Segmentations
-from inference.engine.errors import EngineError, ModelFailed
-from inference.engine.request import Picture, Progress
+from inference.engine.errors import EngineError
+from inference.engine.pictures.files import encode_png
+from inference.engine.request import ImageRequest, Picture, Progress
 from inference.engine.safety.port import Verdict
-from kit.blobs import Blobs, Stored
+from kit.blobs import Stored
 from kit.crash import crash_point
-from kit.errors import InvalidArgument, Unavailable
 from kit.rpc.server import Call
-
-_KEY_PREFIX, _KEY_SUFFIX, _KEY_CHARACTERS_MAX = "tmp/", ".png", 512
-_PNG_COMPRESSION = 1  # lossless at every level; the worker encodes the final file anew
 
 
 class InferenceApi:
@@ -40,7 +33,7 @@ class InferenceApi:
         self,
         sampler: Sampler,
         asking: Asking,
-        blobs: Blobs,
+        objects: Objects,
         readiness: Readiness,
         segmentations: Segmentations,
         segmenters: SegmentReadiness,
@@ -48,7 +41,7 @@ class InferenceApi:
     ) -> None:
         self._sampler = sampler
         self._asking = asking
-        self._blobs = blobs
+        self._objects = objects
         self._readiness = readiness
         self._segmentations = segmentations
         self._segmenters = segmenters
@@ -57,7 +50,7 @@ class InferenceApi:
     async def GenerateImage(
         self, request: pb.GenerateImageRequest, call: Call
     ) -> AsyncIterator[pb.GenerateImageResponse]:
-        key = _object_key(request.object_key)
+        written_key(request.object_key, ".png", "object_key")
         try:
             asked = await self._asking.request(request)
             async with aclosing(self._sampler.sample(asked)) as events:
@@ -65,10 +58,9 @@ class InferenceApi:
                     if isinstance(event, Progress):
                         yield _progress(event)
                     else:
-                        yield _image(await self._keep(key, event), event)
+                        yield await self._stored(request, asked, event)
         except EngineError as error:
-            if isinstance(error, ModelFailed):
-                self._readiness.doubt()
+            self._readiness.heard(request.model, error)
             raise refusal(error) from error
 
     async def SegmentImages(
@@ -86,27 +78,14 @@ class InferenceApi:
         others = [pb.Model(name=name, state=state) for name, state in segmenters.items()]
         return pb.ListModelsResponse(models=[*self._readiness.models, *others])
 
-    async def _keep(self, key: str, picture: Picture) -> Stored:
-        png = await asyncio.to_thread(_png, picture.pixels)
-        try:
-            stored = await self._blobs.put(key, png, "image/png")
-        except (MinioException, HTTPError) as error:
-            raise Unavailable("the object storage cannot be reached") from error
+    async def _stored(
+        self, request: pb.GenerateImageRequest, asked: ImageRequest, picture: Picture
+    ) -> pb.GenerateImageResponse:
+        png = await asyncio.to_thread(encode_png, picture.pixels)
+        kept = await asyncio.to_thread(proof, asked, png) if request.kept_concepts else None
+        stored = await self._objects.write(request.object_key, png, "image/png")
         crash_point("picture.stored")
-        return stored
-
-
-def _object_key(key: str) -> str:
-    well_formed = key.startswith(_KEY_PREFIX) and key.endswith(_KEY_SUFFIX)
-    if not well_formed or len(key) > _KEY_CHARACTERS_MAX or ".." in key:
-        raise InvalidArgument.of("object_key", 'must begin with "tmp/" and end with ".png"')
-    return key
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", compress_level=_PNG_COMPRESSION)
-    return out.getvalue()
+        return _image(stored, picture, kept)
 
 
 def _progress(progress: Progress) -> pb.GenerateImageResponse:
@@ -117,7 +96,9 @@ def _progress(progress: Progress) -> pb.GenerateImageResponse:
     )
 
 
-def _image(stored: Stored, picture: Picture) -> pb.GenerateImageResponse:
+def _image(
+    stored: Stored, picture: Picture, kept: pb.ProtectionProof | None
+) -> pb.GenerateImageResponse:
     height, width = picture.pixels.shape[:2]
     return pb.GenerateImageResponse(
         image=pb.GeneratedImage(
@@ -131,6 +112,7 @@ def _image(stored: Stored, picture: Picture) -> pb.GenerateImageResponse:
             guidance_scale=picture.guidance_scale,
             seconds=picture.seconds,
             safety=_safety(picture.verdict),
+            proof=kept,
         )
     )
 

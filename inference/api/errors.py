@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inference.engine import errors as engine
+from kit import metrics
 from kit.errors import DomainError, FieldViolation, InvalidArgument
 
 
@@ -55,5 +56,6 @@ _KINDS: dict[type[engine.EngineError], type[DomainError]] = {
 def refusal(error: engine.EngineError) -> DomainError:
     """Translates an error; what is not the caller's or the queue's fault is the model's."""
     kind = _KINDS.get(type(error), ModelFailed)
+    metrics.INFERENCE_REFUSALS.labels(kind.reason).inc()
     violations = (FieldViolation(error.field, str(error)),) if error.field else ()
     return kind(str(error), violations=violations, retry_after_seconds=error.retry_after_seconds)

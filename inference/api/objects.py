@@ -7,6 +7,7 @@ import io
 from minio.error import MinioException
 from urllib3.exceptions import HTTPError
 
+from inference.api.budget import Share
 from inference.engine.pictures.files import FILE_BYTES_MAX
 from kit.blobs import Blobs, Stored
 from kit.errors import FieldViolation, InvalidArgument, NotFound, Unavailable
@@ -21,17 +22,17 @@ class Objects:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    async def read(self, key: str, field: str) -> bytes:
-        """Reads a file.
+    async def read(self, key: str, field: str, share: Share | None = None) -> bytes:
+        """Reads a file, within what the call may hold where it has a share.
 
         Raises:
-            InvalidArgument: It is larger than 50 MiB, or this is no key.
+            InvalidArgument: It is larger than 50 MiB or than the share, or this is no key.
             NotFound: There is none.
             Unavailable: The storage cannot be reached.
         """
         if not 1 <= len(key) <= KEY_CHARACTERS_MAX:
             raise InvalidArgument.of(field, "must be the key of an object")
-        file = io.BytesIO()
+        file = share.file(field) if share else io.BytesIO()
         stored = await self._blobs.fetch(key, file, FILE_BYTES_MAX)
         if stored is None:
             message = f"there is no object {key!r}"

@@ -5,10 +5,8 @@ The others are loaded when they are asked for; of them the engine's own word is 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 
 from atelier.inference.v1.inference_pb2 import (
@@ -21,21 +19,29 @@ from atelier.inference.v1.inference_pb2 import (
     ModelState,
 )
 
-from inference.api.port import Sampler
-from inference.api.reviving import revive_until
+from inference.api.gauges import Shown
+from inference.api.port import Sampler, Unreachable
+from inference.api.watching import Proof, Watch
 from inference.engine import status
-from inference.engine.errors import EngineError, Overloaded
+from inference.engine.errors import (
+    CheckFailed,
+    ContentFiltered,
+    EngineError,
+    ModelFailed,
+    Overloaded,
+)
 from inference.engine.models.installed import find
-from inference.engine.request import ImageRequest
+from inference.engine.request import TIMEOUT_SECONDS_MAX, ImageRequest
 from inference.engine.status import ModelStatus
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
-TRIAL_SECONDS_MAX = 300.0
 # A string in, a picture out: with numpy 2 a server says that it is ready and dies of the first
 # string that it is sent.
-TRIAL = ImageRequest("a trial", steps=1)
+TRIAL_PROMPT = "a trial"
+# The engine is so ready that others are before us; or it drew a picture that nobody may see. What
+# the safety check thinks of it, or that it cannot be asked, is no fault of the engine's.
+_PASSED = (Overloaded, ContentFiltered, CheckFailed)
 _STATES = {
     status.UNLOADED: MODEL_STATE_UNLOADED,
     status.STARTING: MODEL_STATE_STARTING,
@@ -49,7 +55,7 @@ class Readiness:
     """The state of every installed model, kept up to date by :meth:`run`.
 
     Args:
-        sampler: The engine.
+        sampler: The engine itself: a check around it that is down must not take the models away.
         models: Folder with one folder per model.
         default_model: The one that the service cannot do without.
     """
@@ -59,9 +65,8 @@ class Readiness:
         self._models = models
         self._default_model = default_model
         self._told: dict[str, ModelStatus] = {}
-        # Of the default model, by our own trial; of all of them while the engine is away.
-        self._trial = MODEL_STATE_STARTING
-        self._doubted = asyncio.Event()
+        self._watch = Watch(self)
+        self._shown = Shown()
 
     @property
     def models(self) -> list[Model]:
@@ -76,86 +81,65 @@ class Readiness:
 
     def _model(self, name: str) -> Model:
         told = self._told.get(name, ModelStatus(status.STARTING))
-        state = _STATES[told.state]
-        unproven = name == self._default_model and self._trial != MODEL_STATE_READY
-        if unproven or self._trial == MODEL_STATE_FAILED:
-            return Model(name=name, state=self._trial, failure=told.failure)
+        if self._watch.proof is Proof.FAILED:
+            return Model(name=name, state=MODEL_STATE_FAILED, failure=told.failure)
+        if self._watch.proof is Proof.NONE and name == self._default_model:
+            return Model(name=name, state=MODEL_STATE_STARTING, failure=told.failure)
         return Model(
             name=name,
-            state=state,
+            state=_STATES[told.state],
             rows=told.rows,
             size_bytes=told.size_bytes,
             failure=told.failure,
         )
 
-    def doubt(self) -> None:
-        """Has a real request sent, because one has just failed."""
-        self._doubted.set()
+    def heard(self, model: str, error: EngineError) -> None:
+        """Has a real request sent where a failed one speaks against the default model.
+
+        Args:
+            model: The one that the failed request named, or empty.
+            error: Why it failed.
+        """
+        own = model in ("", self._default_model)
+        if isinstance(error, Unreachable) or (own and isinstance(error, ModelFailed)):
+            self._watch.doubt()
 
     async def run(self, set_serving: Callable[[bool], Awaitable[None]]) -> None:
         """Watches until it is cancelled; serving while the default model is ready."""
-        while True:
-            await revive_until(self._tried, self._sampler.revive)
-            await set_serving(True)
-            log.info("ready", extra={"models": len(self._told)})
-            await self._stay_ready()
-            await set_serving(False)
-            log.warning("the engine is gone")
-            self._trial = MODEL_STATE_FAILED
-            await self._sampler.revive()
 
-    async def _tried(self) -> bool:
-        """Tries the default model where the engine answers; whether it is ready."""
-        if not await self._look():
-            return False
-        self._doubted.clear()
-        self._trial = await self._try()
-        return self._trial == MODEL_STATE_READY
+        async def changed(ready: bool) -> None:
+            await set_serving(ready)
+            if ready:
+                log.info("ready", extra={"models": len(self._told)})
+            else:
+                log.warning("the engine is gone")
 
-    async def _look(self) -> bool:
-        """Asks the engine how its models are; whether it answers."""
+        await self._watch.run(changed)
+
+    async def look(self) -> object | None:
+        """How many steps the engine has done and models it has loaded; None: no answer."""
         told = await self._sampler.models()
         self._told = told or {}
-        return told is not None
+        self._shown.models(self.models, self._told)
+        if told is None:
+            return None
+        return sum(one.steps for one in told.values()), sum(one.loads for one in told.values())
 
-    async def _stay_ready(self) -> None:
-        """Returns when the engine does not answer, or the default model fails a real request.
-
-        The real request may wait in line; meanwhile the engine is asked whether it lives.
-        """
-        trial: asyncio.Task[ModelState.ValueType] | None = None
+    async def passes(self) -> bool:
+        """Draws a picture with the default model."""
+        trial = ImageRequest(
+            TRIAL_PROMPT, steps=1, model=self._default_model, timeout_seconds=TIMEOUT_SECONDS_MAX
+        )
         try:
-            while await self._look():
-                if trial is None and self._doubted.is_set():
-                    self._doubted.clear()
-                    trial = asyncio.create_task(self._try())
-                if trial is not None and trial.done():
-                    if trial.result() != MODEL_STATE_READY:
-                        return
-                    trial = None
-                await self._pause(trial)
-        finally:
-            if trial is not None:
-                trial.cancel()
+            async for _ in self._sampler.sample(trial):
+                pass
+        except _PASSED as error:
+            log.info("a trial ended without a picture", extra={"reason": error.reason})
+        except EngineError as error:
+            log.warning("a trial failed", extra={"model": trial.model, "error": str(error)})
+            return False
+        return True
 
-    async def _pause(self, trial: asyncio.Task[ModelState.ValueType] | None) -> None:
-        """Waits for the trial or, without one, for a doubt; for a second at most."""
-        if trial is not None:
-            await asyncio.wait({trial}, timeout=LOOK_SECONDS)
-            return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._doubted.wait(), LOOK_SECONDS)
-
-    async def _try(self) -> ModelState.ValueType:
-        name = self._default_model
-        trial = ImageRequest(TRIAL.prompt, steps=TRIAL.steps, model=name)
-        try:
-            async with asyncio.timeout(TRIAL_SECONDS_MAX):
-                async for _ in self._sampler.sample(trial):
-                    pass
-        except Overloaded:
-            pass  # it is so ready that others are before us
-        except (EngineError, TimeoutError) as error:
-            log.warning("a trial failed", extra={"model": name, "error": str(error)})
-            return MODEL_STATE_FAILED
-        return MODEL_STATE_READY
+    async def revive(self) -> bool:
+        """Starts the engine anew."""
+        return await self._sampler.revive()

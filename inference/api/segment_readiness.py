@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from contextlib import suppress
 from pathlib import Path
 
 from atelier.inference.v1.inference_pb2 import (
@@ -16,16 +15,14 @@ from atelier.inference.v1.inference_pb2 import (
 )
 from PIL import Image
 
-from inference.api.reviving import revive_until
+from inference.api import gauges, watching
 from inference.api.segment_port import Segmenting
+from inference.api.watching import Proof, Watch
 from inference.engine.errors import EngineError, Overloaded
 from inference.engine.segmentation.installed import find
 from inference.engine.segmentation.request import SegmentRequest
 
 log = logging.getLogger(__name__)
-
-LOOK_SECONDS = 1.0
-TRIAL_SECONDS_MAX = 300.0
 
 
 class SegmentReadiness:
@@ -42,7 +39,7 @@ class SegmentReadiness:
         self._engine = engine
         self._models = models
         self._states: dict[str, ModelState.ValueType] = {}
-        self._doubted = asyncio.Event()
+        self._watch = Watch(self)
 
     @property
     def installed(self) -> list[str]:
@@ -52,47 +49,55 @@ class SegmentReadiness:
     @property
     def states(self) -> dict[str, ModelState.ValueType]:
         """The state of every one, by name."""
+        if self._watch.proof is Proof.FAILED:
+            return dict.fromkeys(self.installed, MODEL_STATE_FAILED)
         return {name: self._states.get(name, MODEL_STATE_STARTING) for name in self.installed}
 
     def doubt(self) -> None:
         """Has a real request sent, because one has just failed."""
-        self._doubted.set()
+        self._watch.doubt()
 
     async def run(self) -> None:
         """Watches until it is cancelled."""
-        while True:
-            while not self.installed:  # noqa: ASYNC110  # folders tell nobody when they come
-                await asyncio.sleep(LOOK_SECONDS)
-            await revive_until(self._all_tried, self._engine.revive)
-            log.info("segmenters are ready")
-            await self._stay_ready()
-            log.warning("the segmenter is gone")
-            self._states = dict.fromkeys(self._states, MODEL_STATE_FAILED)
-            await self._engine.revive()
 
-    async def _all_tried(self) -> bool:
-        """Tries every model where the engine answers; whether any is ready."""
-        if not await self._engine.ready():
-            return False
-        self._doubted.clear()
-        self._states = {name: await self._try(name) for name in self.installed}
+        async def changed(ready: bool) -> None:
+            if ready:
+                log.info("segmenters are ready")
+            else:
+                log.warning("the segmenter is gone")
+
+        await self._watch.run(changed)
+
+    async def look(self) -> object | None:
+        """Something new while the engine goes on, for one that stands still does not answer.
+
+        Without any segmenter there is nothing to be looked at.
+        """
+        while not self.installed:  # noqa: ASYNC110  # folders tell nobody when they come
+            await asyncio.sleep(watching.LOOK_SECONDS)
+        answers = await self._engine.ready()
+        gauges.states(self.states)
+        return object() if answers else None
+
+    async def passes(self) -> bool:
+        """Tries every model; whether any is ready.
+
+        The first by name, which requests that name none mean, is tried last: so it stays loaded
+        where not all of them fit.
+        """
+        self._states = {name: await self._try(name) for name in reversed(self.installed)}
         return MODEL_STATE_READY in self._states.values()
 
-    async def _stay_ready(self) -> None:
-        """Returns when the engine does not answer, or no segmenter passes a real request."""
-        while await self._engine.ready():
-            if self._doubted.is_set() and not await self._all_tried():
-                return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._doubted.wait(), LOOK_SECONDS)
+    async def revive(self) -> bool:
+        """Starts the engine anew."""
+        return await self._engine.revive()
 
     async def _try(self, name: str) -> ModelState.ValueType:
         try:
-            async with asyncio.timeout(TRIAL_SECONDS_MAX):
-                await self._engine.segment(SegmentRequest(_grey(), ("a trial",), name))
+            await self._engine.segment(SegmentRequest(_grey(), ("a trial",), name))
         except Overloaded:
             pass  # it is so ready that others are before us
-        except (EngineError, TimeoutError) as error:
+        except EngineError as error:
             log.warning("a trial failed", extra={"model": name, "error": str(error)})
             return MODEL_STATE_FAILED
         return MODEL_STATE_READY

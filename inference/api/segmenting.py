@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from atelier.inference.v1 import inference_pb2 as pb
 
+from inference.api.budget import Budget
 from inference.api.errors import Overloaded, refusal
 from inference.api.objects import Objects, written_key
 from inference.api.segment_port import Segmenting
@@ -15,7 +16,8 @@ from inference.api.segment_readiness import SegmentReadiness
 from inference.api.together import together
 from inference.engine.errors import EngineError, InvalidRequest, ModelFailed, UnknownModel
 from inference.engine.pictures import files as pictures
-from inference.engine.pictures.masks import Mask, to_png, to_rle
+from inference.engine.pictures.files import FILE_BYTES_MAX
+from inference.engine.pictures.masks import Runs, to_png
 from inference.engine.segmentation.request import (
     MASK_THRESHOLD,
     TIMEOUT_SECONDS_DEFAULT,
@@ -26,11 +28,11 @@ from inference.engine.segmentation.request import (
 from kit.errors import InvalidArgument
 
 PICTURES_MAX = 16  # of one call
-HELD_MAX = 32  # of all calls at once: 1.6 GB at the largest
+HELD_MAX = 32  # of all calls at once; their files share a budget
 _RETRY_SECONDS = 1.0
 # A message has at most 1 MiB; what does not fit is read from its file.
 _RLE_CHARACTERS_MAX, _RLES_CHARACTERS_MAX = 16 << 10, 512 << 10
-_WRITES_MAX = 8
+_WRITES_MAX = 4  # of all calls at once: a mask of 25 megapixels is 100 MB while it is written
 
 
 class Segmentations:
@@ -40,12 +42,17 @@ class Segmentations:
         engine: The segmenter.
         objects: Where pictures and masks lie.
         readiness: Knows which segmenters there are.
+        budget: Of the files of all calls.
     """
 
-    def __init__(self, engine: Segmenting, objects: Objects, readiness: SegmentReadiness) -> None:
+    def __init__(
+        self, engine: Segmenting, objects: Objects, readiness: SegmentReadiness, budget: Budget
+    ) -> None:
         self._engine = engine
         self._objects = objects
         self._readiness = readiness
+        self._budget = budget
+        self._writes = asyncio.Semaphore(_WRITES_MAX)
         self._held = 0
 
     async def images(
@@ -88,68 +95,77 @@ class Segmentations:
         request: pb.SegmentImagesRequest,
         prefix: str,
     ) -> pb.SegmentImagesResponse:
-        picture = await self._objects.read(key, f"image_keys[{index}]")
-        try:
-            answer = await self._engine.segment(replace(asked, picture=picture))
-        except InvalidRequest as error:
-            error.field = error.field or f"image_keys[{index}]"
-            raise
-        writer = _Masks(self._objects, f"{prefix}{index}/", request.instance_files)
-        concepts = [await writer.concept(at, found) for at, found in enumerate(answer.found)]
+        sha256, answer = await self._answer(key, f"image_keys[{index}]", asked)
+        files = f"{prefix}{index}/"
+        writer = _Masks(self._objects, self._writes, files, request.instance_files)
+        concepts = [writer.concept(at, found) for at, found in enumerate(answer.found)]
         await writer.written()
-        return _response(index, pictures.content_hash(picture), answer, concepts)
+        return _response(index, sha256, answer, concepts)
+
+    async def _answer(
+        self, key: str, field: str, asked: SegmentRequest
+    ) -> tuple[str, Segmentation]:
+        """The SHA-256 of a picture, and what is in it; the file is held no longer than that."""
+        async with self._budget.share(FILE_BYTES_MAX) as share:
+            picture = await self._objects.read(key, field, share)
+            share.settle()
+            try:
+                answer = await self._engine.segment(replace(asked, picture=picture))
+            except InvalidRequest as error:
+                error.field = error.field or field
+                raise
+            return pictures.content_hash(picture), answer
 
 
 class _Masks:
     """Turns the masks of one picture into messages, and writes their files."""
 
-    def __init__(self, objects: Objects, prefix: str, instance_files: bool) -> None:
+    def __init__(
+        self, objects: Objects, writes: asyncio.Semaphore, prefix: str, instance_files: bool
+    ) -> None:
         self._objects = objects
+        self._writes = writes
         self._prefix = prefix
         self._instance_files = instance_files
         self._left = _RLES_CHARACTERS_MAX
-        self._files: list[tuple[str, Mask]] = []
+        self._files: list[tuple[str, Runs]] = []
 
-    async def concept(self, at: int, found: Found) -> pb.FoundConcept:
+    def concept(self, at: int, found: Found) -> pb.FoundConcept:
         """What a concept names; its files are written by :meth:`written`."""
+        message = pb.FoundConcept(
+            concept=found.concept,
+            asked_as=found.asked_as,
+            presence=found.presence,
+            left_out=found.left_out,
+        )
+        message.union.CopyFrom(self._mask(f"{at}.png", found.union, file=True))
+        for number, instance in enumerate(found.instances):
+            mask = self._mask(f"{at}-{number}.png", instance.mask, file=self._instance_files)
+            message.instances.add(mask=mask, score=instance.score)
+        return message
 
-        def made() -> pb.FoundConcept:
-            message = pb.FoundConcept(
-                concept=found.concept, asked_as=found.asked_as, presence=found.presence
-            )
-            message.union.CopyFrom(self._mask(f"{at}.png", found.union, file=True))
-            for number, instance in enumerate(found.instances):
-                name = f"{at}-{number}.png"
-                mask = self._mask(name, instance.mask, file=self._instance_files)
-                message.instances.add(mask=mask, score=instance.score)
+    def _mask(self, name: str, runs: Runs, *, file: bool) -> pb.Mask:
+        message = pb.Mask(area=runs.area)
+        if not runs.area:
             return message
-
-        return await asyncio.to_thread(made)
-
-    def _mask(self, name: str, mask: Mask, *, file: bool) -> pb.Mask:
-        message = pb.Mask(area=mask.area)
-        if not mask.bits.size:
-            return message
-        runs = to_rle(mask)
-        if len(runs) <= min(_RLE_CHARACTERS_MAX, self._left):
-            self._left -= len(runs)
-            message.rle = runs
+        if len(runs.rle) <= min(_RLE_CHARACTERS_MAX, self._left):
+            self._left -= len(runs.rle)
+            message.rle = runs.rle
         if file or not message.rle:
             message.object_key = self._prefix + name
-            self._files.append((message.object_key, mask))
-        message.box.CopyFrom(pb.MaskBox(**mask.box._asdict()))
+            self._files.append((message.object_key, runs))
+        message.box.CopyFrom(pb.MaskBox(**runs.box._asdict()))
         return message
 
     async def written(self) -> None:
         """Returns when every file is written."""
-        places = asyncio.Semaphore(_WRITES_MAX)
 
-        async def write(key: str, mask: Mask) -> None:
-            async with places:
-                png = await asyncio.to_thread(to_png, mask)
+        async def write(key: str, runs: Runs) -> None:
+            async with self._writes:
+                png = await asyncio.to_thread(lambda: to_png(runs.mask()))
                 await self._objects.write(key, png, "image/png")
 
-        await together(write(key, mask) for key, mask in self._files)
+        await together(write(key, runs) for key, runs in self._files)
 
 
 def _asked(request: pb.SegmentImagesRequest) -> SegmentRequest:

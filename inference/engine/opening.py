@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from inference.engine.models.model import default_device
+from inference.engine.device import default_device
 from inference.engine.safety.local import Local
 from inference.engine.safety.port import Check, Off
 from inference.engine.sampling.engine import WAITING_MAX, Engine
 from inference.engine.sampling.registry import Registry, bytes_max, loader
 
-LOCAL = "local"
+LOCAL, EXTERNAL = "local", "external"
+SAFETY = ("", "off", LOCAL, EXTERNAL)
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Options:
         waiting_max: Rows that may wait.
         model_bytes_max: Memory that all models together may take; 0: 80 % of the card's, or half of
             the machine's without one.
-        safety: ``local`` has every picture checked here; anything else not.
+        safety: ``local`` has every picture checked here; ``external`` says that whoever hands the
+            pictures on has them checked; ``off`` or empty: nobody checks them.
         safety_dir: The model of that check.
     """
 
@@ -39,14 +41,20 @@ class Options:
     safety_dir: Path | None = None
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> Self:
+    def of(cls, environment: Mapping[str, str], served: bool = False) -> Self:
         """Reads them from the environment of a process that has no settings of its own.
+
+        Args:
+            environment: ``ATELIER_`` variables.
+            served: Whether the service stands before the engine, which asks an external check.
 
         Raises:
             KeyError: ATELIER_MODELS_DIR or ATELIER_DEFAULT_MODEL is missing.
-            ValueError: A number is none.
+            ValueError: A number is none, or nobody here could ask the check that is wanted.
         """
         safety_dir = environment.get("ATELIER_SAFETY_DIR", "")
+        if environment.get("ATELIER_SAFETY") == EXTERNAL and not served:
+            raise ValueError("ATELIER_SAFETY=external is asked by the service only; here: local")
         return cls(
             Path(environment["ATELIER_MODELS_DIR"]),
             environment["ATELIER_DEFAULT_MODEL"],
@@ -61,20 +69,24 @@ def open_engine(options: Options) -> Engine:
     """Makes an engine whose default model is loaded, if it can be.
 
     Raises:
-        ValueError: A check was asked for without its model.
+        ValueError: No such check is known, or its model is not named.
     """
+    check = _check(options)
     device = default_device()
     size = options.model_bytes_max or bytes_max(device)
     number_bytes = 2 if device.type == "cuda" else 4
     registry = Registry(
         options.models, options.default_model, loader(device), size, number_bytes=number_bytes
     )
-    engine = Engine(registry, options.waiting_max, check=_check(options))
+    engine = Engine(registry, options.waiting_max, check=check)
     registry.preload()
     return engine
 
 
 def _check(options: Options) -> Check:
+    if options.safety not in SAFETY:
+        # A word misspelt must not mean that nobody looks.
+        raise ValueError(f"ATELIER_SAFETY={options.safety}: none of {', '.join(SAFETY[1:])}")
     if options.safety != LOCAL:
         return Off()
     if options.safety_dir is None:

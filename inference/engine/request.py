@@ -18,7 +18,7 @@ from inference.engine.material import (
     picture_rules,
 )
 from inference.engine.safety.port import UNCHECKED, Verdict
-from inference.engine.shapes import ASPECTS
+from inference.engine.shapes import ASPECTS, SQUARE, nearest_aspect
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,7 @@ class ImageRequest:
         negative_prompt: What to avoid, or empty; models without a lane for it ignore it.
         model: An installed model, or empty for the one of the quality.
         quality: One of :data:`QUALITIES`, or empty for the default model.
-        aspect: One of :data:`ASPECTS`.
+        aspect: One of :data:`ASPECTS`, or empty for the nearest to that of ``image``, else 1:1.
         steps: Sampling steps, 1 to 100; 0: the model's default.
         guidance_scale: 0 to 30, up to 1 without guidance; None: the model's default.
         seed: The same seed gives the same picture.
@@ -76,7 +76,7 @@ class ImageRequest:
     prompt: str
     negative_prompt: str = ""
     model: str = ""
-    aspect: str = "1:1"
+    aspect: str = ""
     steps: int = 0
     guidance_scale: float | None = None
     seed: int = 0
@@ -89,6 +89,13 @@ class ImageRequest:
     mask: Pixels | None = None
     controls: tuple[Control, ...] = ()
     loras: tuple[Lora, ...] = ()
+
+    @property
+    def resolved_aspect(self) -> str:
+        """The aspect that counts."""
+        if self.aspect or self.image is None:
+            return self.aspect or SQUARE
+        return nearest_aspect(self.image.width, self.image.height)
 
     @property
     def renewal(self) -> float:
@@ -121,7 +128,8 @@ class ImageRequest:
         yield "prompt", len(self.prompt.strip()) >= 1, "must not be empty"
         yield "prompt", len(self.prompt) <= limit, "2,000 characters at most"
         yield "negative_prompt", len(self.negative_prompt) <= limit, "2,000 characters at most"
-        yield "aspect", self.aspect in ASPECTS, f"must be one of {', '.join(ASPECTS)}"
+        aspects = ", ".join(ASPECTS)
+        yield "aspect", self.aspect in ("", *ASPECTS), f"must be one of {aspects}, or empty"
         yield "steps", 0 <= self.steps <= STEPS_MAX, f"must be 0 to {STEPS_MAX}"
         yield "guidance_scale", 0 <= guidance <= GUIDANCE_SCALE_MAX, "must be 0 to 30"
         yield "seed", -SEED_MAX <= self.seed < SEED_MAX, "must fit into 64 bits"

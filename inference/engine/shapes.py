@@ -6,7 +6,8 @@ import math
 from functools import cache
 from typing import NamedTuple
 
-ASPECTS = {"1:1": 1.0, "4:3": 4 / 3, "3:4": 3 / 4, "16:9": 16 / 9, "9:16": 9 / 16}
+SQUARE = "1:1"
+ASPECTS = {SQUARE: 1.0, "4:3": 4 / 3, "3:4": 3 / 4, "16:9": 16 / 9, "9:16": 9 / 16}
 
 
 class Size(NamedTuple):

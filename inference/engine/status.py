@@ -20,9 +20,19 @@ class ModelStatus:
         rows: Rows in flight.
         size_bytes: Memory of its weights; 0 unless loaded.
         failure: Why it could not be loaded, or empty.
+        waiting: Rows in line.
+        steps: Steps that were done since the engine began, as of all that follows.
+        step_seconds: What they took together.
+        halvings: Steps for which memory was short, so that they were done in halves.
+        loads: How often it was loaded.
     """
 
     state: str
     rows: int = 0
     size_bytes: int = 0
     failure: str = ""
+    waiting: int = 0
+    steps: int = 0
+    step_seconds: float = 0.0
+    halvings: int = 0
+    loads: int = 0

@@ -27,7 +27,7 @@ class Judge(Protocol):
 class Checked:
     """A sampler like the one it wraps, but for pictures that the check refuses.
 
-    Previews are not checked: they are as small as thumbnails and are not kept.
+    There are no previews: nobody checks those.
 
     Args:
         sampler: The engine.
@@ -52,7 +52,8 @@ class Checked:
         Raises:
             EngineError: As the engine said it; ContentFiltered and CheckFailed are the check's.
         """
-        async with aclosing(self._sampler.sample(request)) as events:
+        unseen = replace(request, previews=False)
+        async with aclosing(self._sampler.sample(unseen)) as events:
             async for event in events:
                 if isinstance(event, Progress):
                     yield event

@@ -16,13 +16,14 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from inference.api.port import Unreachable
-from inference.engine.errors import Canceled, EngineError
+from inference.engine.errors import Canceled, EngineError, Overloaded
 from inference.triton import wire
 from kit import telemetry
 
 log = logging.getLogger(__name__)
 
 QUEUE_SECONDS_MAX = 600.0
+LATE_SECONDS = 60.0  # when to come back after waiting for that long
 ASK_SECONDS = 2.0
 PING_SECONDS = 10.0
 UNLOAD_SECONDS = 30.0
@@ -82,6 +83,7 @@ class Connection:
 
         Raises:
             EngineError: As the engine said it.
+            Overloaded: Its turn did not come in time.
             Unreachable: Triton cannot be reached, or ended the call.
         """
         limit = QUEUE_SECONDS_MAX + timeout_seconds
@@ -93,6 +95,10 @@ class Connection:
                     raise _refusal(error)
                 yield result
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                # Its turn did not come. An engine that hangs is found by its pings.
+                message = "others were before it for too long"
+                raise Overloaded(message, retry_after_seconds=LATE_SECONDS) from error
             raise Unreachable(f"Triton: {error.code().name.lower()}") from error
         except asyncio.CancelledError:
             if stream in self._streams:

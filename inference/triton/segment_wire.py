@@ -1,16 +1,18 @@
 """How segmentation travels through Triton, written and read in one place.
 
 In go a string ``request`` (JSON) and ``picture`` (the file's bytes); out comes one string
-``answer`` (JSON) with masks as COCO's compressed runs. Errors travel as in :mod:`.wire`.
+``answer`` (JSON) with masks as the engine holds them, as COCO's compressed runs. Errors travel as
+in :mod:`.wire`.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from inference.engine.errors import InvalidRequest
-from inference.engine.pictures.masks import from_rle, to_rle
+from inference.engine.pictures.masks import Box, Runs
 from inference.engine.segmentation.request import Found, Instance, Segmentation, SegmentRequest
 
 MODEL = "segment"
@@ -46,17 +48,14 @@ def encode_answer(segmentation: Segmentation) -> bytes:
 def decode_answer(raw: bytes) -> Segmentation:
     """Reads an answer."""
     said: dict[str, Any] = json.loads(raw)
-    height, width = said["height"], said["width"]
     found = tuple(
         Found(
             each["concept"],
             each["asked_as"],
             each["presence"],
-            from_rle(each["union"], height, width),
-            tuple(
-                Instance(from_rle(one["rle"], height, width), one["score"])
-                for one in each["instances"]
-            ),
+            _runs(each["union"]),
+            tuple(Instance(_runs(one["mask"]), one["score"]) for one in each["instances"]),
+            each["left_out"],
         )
         for each in said["found"]
     )
@@ -71,8 +70,11 @@ def _found(found: Found) -> dict[str, Any]:
         "concept": found.concept,
         "asked_as": found.asked_as,
         "presence": found.presence,
-        "union": to_rle(found.union),
-        "instances": [
-            {"rle": to_rle(instance.mask), "score": instance.score} for instance in found.instances
-        ],
+        "union": asdict(found.union),
+        "instances": [asdict(instance) for instance in found.instances],
+        "left_out": found.left_out,
     }
+
+
+def _runs(said: dict[str, Any]) -> Runs:
+    return Runs(**said | {"box": Box(*said["box"])})

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from inference.engine.models.adapter import Weights
 from inference.engine.models.codec import Codec
 from inference.engine.models.control import Hint
 from inference.engine.models.defaults import Defaults
-from inference.engine.models.lora import Weights
 from inference.engine.models.row import Conditions, Row
 from inference.engine.request import ImageRequest
 from inference.engine.shapes import Size

@@ -42,6 +42,9 @@ def _affine(config: Any, device: torch.device) -> tuple[Any, Any]:
     """Scale and shift: one of each, or SDXL's way of one per channel."""
     mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
     if mean is not None and std is not None:
-        shift = torch.tensor(mean, device=device).view(1, -1, 1, 1)
-        return config.scaling_factor / torch.tensor(std, device=device).view(1, -1, 1, 1), shift
+        shift, spread = (
+            torch.tensor(each, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+            for each in (mean, std)
+        )
+        return config.scaling_factor / spread, shift
     return config.scaling_factor, getattr(config, "shift_factor", None) or 0.0

@@ -21,6 +21,7 @@ from transformers import AutoModelForDepthEstimation
 
 from inference.engine.errors import InvalidRequest
 from inference.engine.material import CONTROL_KINDS, Control
+from inference.engine.models import tensors
 from inference.engine.pictures import fitting
 from inference.engine.shapes import Size
 
@@ -33,6 +34,7 @@ _CANNY_LOW, _CANNY_HIGH = 100, 200
 _GREY = 0.5  # mean and deviation of DPT's pictures
 
 Residuals = dict[str, Any]
+Parts = list[torch.Tensor]  # one for every block of the UNet, the middle one last
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,7 @@ class ControlNets:
         picture = fitting.covering(control.image, size, sharp=control.prepared)
         if not control.prepared:
             picture = canny(picture) if control.kind == "canny" else self._depth(picture)
-        drawing = fitting.unit(picture, self._device).to(self._dtype)
+        drawing = tensors.unit(picture, self._device).to(self._dtype)
         return Hint(control.kind, drawing, control.scale, control.start, control.end)
 
     def residuals(
@@ -114,29 +116,24 @@ class ControlNets:
         Returns:
             Arguments of the UNet; empty where no drawing acts.
         """
-        total: list[torch.Tensor] = []
+        total: Parts = []
         for kind, net in self._nets.items():
             lanes, hints = _lanes(rows, kind)
             if not hints:
                 continue
             chosen = torch.tensor(lanes, device=self._device)
-            scales = torch.tensor([hint.scale for hint in hints], device=self._device)
-            down, middle = net(
+            drawings = torch.cat([hint.drawing for hint in hints])
+            made = net(
                 latents[chosen, : net.config.in_channels],
                 times[chosen],
                 tokens[chosen],
-                torch.cat([hint.drawing for hint in hints]),
+                drawings,
                 added_cond_kwargs={name: each[chosen] for name, each in added.items()},
                 return_dict=False,
             )
-            parts = [_spread(one, chosen, scales, len(latents)) for one in (*down, middle)]
+            parts = _spread(made, chosen, [hint.scale for hint in hints], len(latents))
             total = [a + b for a, b in zip(total, parts, strict=True)] if total else parts
-        if not total:
-            return {}
-        return {
-            "down_block_additional_residuals": tuple(total[:-1]),
-            "mid_block_additional_residual": total[-1],
-        }
+        return _named(total)
 
     def _load_estimator(self, path: Path) -> Any:
         if not (path / "config.json").exists():
@@ -155,7 +152,7 @@ class ControlNets:
         height, width = picture.shape[:2]
         config = self._estimator.config
         side = int(getattr(config, "image_size", None) or config.backbone_config.image_size)
-        seen = functional.interpolate(fitting.unit(picture, self._device), (side, side))
+        seen = functional.interpolate(tensors.unit(picture, self._device), (side, side))
         depth = self._estimator((seen - _GREY) / _GREY).predicted_depth[:, None]
         depth = functional.interpolate(depth, (height, width), mode="bilinear")
         low, high = depth.amin(), depth.amax()
@@ -194,10 +191,22 @@ def _lanes(rows: Iterable[Row], kind: str) -> tuple[list[int], list[Hint]]:
     return lanes, hints
 
 
-def _spread(
-    part: torch.Tensor, lanes: torch.Tensor, scales: torch.Tensor, count: int
-) -> torch.Tensor:
-    """Lays scaled residuals of some lanes into zeros for all of them."""
-    whole = part.new_zeros((count, *part.shape[1:]))
+def _spread(made: Any, lanes: torch.Tensor, scales: Sequence[float], count: int) -> Parts:
+    """Lays scaled residuals of some lanes, (down, middle), into zeros for all of them."""
+    down, middle = made
+    weights = torch.tensor(scales, dtype=middle.dtype, device=middle.device).view(-1, 1, 1, 1)
     # Added, because a lane may follow two drawings of one kind.
-    return whole.index_add_(0, lanes, part * scales.to(part.dtype).view(-1, 1, 1, 1))
+    return [
+        part.new_zeros((count, *part.shape[1:])).index_add_(0, lanes, part * weights)
+        for part in (*down, middle)
+    ]
+
+
+def _named(parts: Parts) -> Residuals:
+    """Residuals as the UNet wants them."""
+    if not parts:
+        return {}
+    return {
+        "down_block_additional_residuals": tuple(parts[:-1]),
+        "mid_block_additional_residual": parts[-1],
+    }

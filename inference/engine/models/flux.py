@@ -11,10 +11,10 @@ from diffusers import FluxPipeline
 from torch import nn
 
 from inference.engine.errors import InvalidRequest
+from inference.engine.models.adapter import Weights
 from inference.engine.models.codec import Codec
 from inference.engine.models.control import Hint
 from inference.engine.models.defaults import Defaults
-from inference.engine.models.lora import Weights
 from inference.engine.models.row import Conditions, Row
 from inference.engine.request import ImageRequest
 from inference.engine.shapes import Size
@@ -116,10 +116,12 @@ class Flux:
     def _guidance(self, rows: Sequence[Row]) -> torch.Tensor | None:
         if not self._told_guidance:
             return None
-        return torch.tensor([row.guidance_scale for row in rows], device=self._device)
+        return torch.tensor(
+            [row.guidance_scale for row in rows], dtype=torch.float32, device=self._device
+        )
 
     def _places(self, height: int, width: int) -> torch.Tensor:
-        places = torch.zeros(height, width, 3)
+        places = torch.zeros(height, width, 3, dtype=torch.float32)
         places[..., 1] = torch.arange(height)[:, None]
         places[..., 2] = torch.arange(width)[None, :]
         return places.view(-1, 3).to(self._device, self._dtype)

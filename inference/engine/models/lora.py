@@ -8,67 +8,27 @@ part to what a layer says, so that rows with different adapters share a step.
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
-from safetensors import safe_open
 from torch import nn
-from torch.nn import functional
 
 from inference.engine.errors import InvalidRequest, ModelFailed
 from inference.engine.material import Lora
+from inference.engine.models.adapter import Adapter, Layer, Read, Reader
 from inference.engine.models.installed import ADAPTERS
 
 log = logging.getLogger(__name__)
 
 FILE_BYTES_MAX = 2 << 30
-RANK_MAX = 512
 LOADED_MAX = 16
-_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
-_OLD_ATTENTION = re.compile(r"\.to_(q|k|v|out)_lora\.")
-_PEFT_PREFIX, _METADATA = "base_model.model.", "lora_adapter_metadata"
-
-Weights = dict[str, torch.Tensor]
-Read = Callable[[Weights], tuple[Weights, Mapping[str, float] | None]]
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """What an adapter adds to one layer: ``up(down(x)) * scale``."""
-
-    down: torch.Tensor
-    up: torch.Tensor
-    scale: float
-
-    def delta(self, module: nn.Module, given: torch.Tensor) -> torch.Tensor:
-        """The part to add to what the layer makes of ``given``."""
-        if isinstance(module, nn.Conv2d):
-            low = functional.conv2d(given, self.down, None, module.stride, module.padding)
-            return functional.conv2d(low, self.up) * self.scale
-        return functional.linear(functional.linear(given, self.down), self.up) * self.scale
-
-
-@dataclass(frozen=True, eq=False)
-class Adapter:
-    """One adapter, its layers by the module that they belong to."""
-
-    name: str
-    layers: Mapping[nn.Module, Layer]
-
-    @property
-    def size_bytes(self) -> int:
-        """Memory of its weights."""
-        parts = (part for layer in self.layers.values() for part in (layer.down, layer.up))
-        return sum(part.numel() * part.element_size() for part in parts)
+Beside = Callable[[Callable[[], None]], None]
 
 
 @dataclass(frozen=True)
@@ -99,25 +59,51 @@ class Wardrobe:
 
     def __init__(self, directory: Path, roots: Mapping[str, nn.Module], read: Read) -> None:
         self._folder = directory / ADAPTERS
-        self._roots = roots
-        self._read = read
+        self._reader = Reader(roots, read)
         self._loaded: OrderedDict[str, Adapter] = OrderedDict()
+        self._reading: tuple[str, Future[Adapter]] | None = None
         self._hooked: set[nn.Module] = set()
         self._active: list[_Active] = []
+        self._size_bytes = 0
 
     @property
     def size_bytes(self) -> int:
-        """Memory of all loaded adapters."""
-        return sum(adapter.size_bytes for adapter in self._loaded.values())
+        """Memory of all loaded adapters; from any thread."""
+        return self._size_bytes
 
-    def wear(self, loras: Sequence[Lora]) -> list[Worn]:
-        """Returns adapters by name, loading those that are not loaded.
+    def missing_bytes(self, loras: Sequence[Lora]) -> int:
+        """Size of the files of those that are not loaded.
+
+        Raises:
+            InvalidRequest: The model has no such adapter.
+            ModelFailed: Its file is too big.
+        """
+        missing = (lora.name for lora in loras if lora.name not in self._loaded)
+        return sum(self._find(name).stat().st_size for name in missing)
+
+    def ready(self, loras: Sequence[Lora], beside: Beside) -> bool:
+        """Whether all of them are loaded; has the next one read that is not, one at a time.
+
+        Args:
+            loras: What a row wears.
+            beside: Has work done beside the loop, which looks again when it is done.
 
         Raises:
             InvalidRequest: The model has no such adapter.
             ModelFailed: Its file is no adapter for this model.
         """
-        return [Worn(self._get(lora.name), lora.weight) for lora in loras]
+        here = [self._is_here(lora.name, beside) for lora in loras]
+        return all(here)
+
+    def wear(self, loras: Sequence[Lora]) -> list[Worn]:
+        """Returns adapters by name, all of which :meth:`ready` has called ready."""
+        return [Worn(self._loaded[lora.name], lora.weight) for lora in loras]
+
+    def keep_only(self, loras: Sequence[Lora]) -> None:
+        """Forgets all others; rows that wear one keep it until they end."""
+        names = {lora.name for lora in loras}
+        for name in [name for name in self._loaded if name not in names]:
+            self._forget(name)
 
     @contextmanager
     def on(self, rows: Sequence[tuple[int, Sequence[Worn]]]) -> Iterator[None]:
@@ -132,29 +118,53 @@ class Wardrobe:
         finally:
             self._active = []
 
-    def _get(self, name: str) -> Adapter:
+    def _is_here(self, name: str, beside: Beside) -> bool:
+        self._collect(name)
+        if name not in self._loaded and self._reading is None:
+            path, coming = self._find(name), Future[Adapter]()
+            self._reading = name, coming
+            beside(lambda: self._read_into(coming, name, path))
+            self._collect(name)
         if name not in self._loaded:
-            self._loaded[name] = self._load(name)
-            while len(self._loaded) > LOADED_MAX:
-                self._loaded.popitem(last=False)
+            return False
         self._loaded.move_to_end(name)
-        return self._loaded[name]
+        return True
 
-    def _load(self, name: str) -> Adapter:
-        path = self._find(name)
-        try:
-            adapter = Adapter(name, self._layers(path))
-        except InvalidRequest:
-            raise
-        except Exception as error:
-            log.exception("the adapter %s could not be loaded", name)
-            raise ModelFailed(f"the adapter {name!r} is none for this model") from error
+    def _collect(self, name: str) -> None:
+        """Takes what has been read, whoever wanted it; a failure is for one who wants that one."""
+        if self._reading is None or not self._reading[1].done():
+            return
+        read, coming = self._reading
+        self._reading = None
+        error = coming.exception()
+        if error is None:
+            self._take(coming.result())
+        elif read == name:
+            raise error
+
+    def _take(self, adapter: Adapter) -> None:
+        """Hangs up what was read; on the loop's thread, for hooks change what is called."""
         for module in adapter.layers:
             if module not in self._hooked:
                 self._hooked.add(module)
                 module.register_forward_hook(self._hook)
-        log.info("%s: %d layers, %d bytes", name, len(adapter.layers), adapter.size_bytes)
-        return adapter
+        self._loaded[adapter.name] = adapter
+        self._size_bytes += adapter.size_bytes
+        while len(self._loaded) > LOADED_MAX:
+            self._forget(next(iter(self._loaded)))
+        log.info("%s: %d layers, %d bytes", adapter.name, len(adapter.layers), adapter.size_bytes)
+
+    def _forget(self, name: str) -> None:
+        self._size_bytes -= self._loaded.pop(name).size_bytes
+
+    def _read_into(self, coming: Future[Adapter], name: str, path: Path) -> None:
+        try:
+            coming.set_result(Adapter(name, self._reader.layers(path)))
+        except Exception as error:
+            log.exception("the adapter %s could not be loaded", name)
+            failed = ModelFailed(f"the adapter {name!r} is none for this model")
+            failed.__cause__ = error
+            coming.set_exception(failed)
 
     def _find(self, name: str) -> Path:
         whole = self._folder / f"{name}.safetensors"
@@ -164,64 +174,6 @@ class Wardrobe:
         if found[0].stat().st_size > FILE_BYTES_MAX:
             raise ModelFailed(f"the adapter {name!r} is too big")
         return found[0]
-
-    def _layers(self, path: Path) -> dict[nn.Module, Layer]:
-        weights, alphas = self._weights(path)
-        layers: dict[nn.Module, Layer] = {}
-        for key in [key for key in weights if key.endswith(_DOWN)]:
-            place = key.removesuffix(_DOWN)
-            down, up = weights.pop(key), weights.pop(place + _UP)
-            layers[self._module(place)] = self._layer(place, down, up, alphas.get(place))
-        if weights or not layers:
-            raise ValueError(f"weights without a place: {sorted(weights)[:3]}")
-        return layers
-
-    def _weights(self, path: Path) -> tuple[Weights, dict[str, float]]:
-        """Reads a file: weights by peft's names below the roots' prefixes, alphas by place."""
-        with safe_open(path, "pt") as file:
-            given = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # no mapping
-            metadata = dict(file.metadata() or {})
-        if any("dora_scale" in key for key in given):
-            raise ValueError("DoRA")  # of which diffusers would drop the half that it does not know
-        given = {self._rooted(key): value for key, value in given.items()}
-        weights, named = self._read(given)
-        alphas = _by_place(_peft_names(dict(named or {})))
-        for key in [key for key in weights if key.endswith(".alpha")]:
-            alphas |= _by_place({key: float(weights.pop(key))})
-        weights = _peft_names(weights)
-        places = [key.removesuffix(_DOWN) for key in weights if key.endswith(_DOWN)]
-        return weights, _configured(path, metadata, places) | alphas
-
-    def _rooted(self, key: str) -> str:
-        """Peft saves the weights of one module, and says not which."""
-        if not key.startswith(_PEFT_PREFIX):
-            return key
-        return f"{next(iter(self._roots))}.{key.removeprefix(_PEFT_PREFIX)}"
-
-    def _module(self, place: str) -> nn.Module:
-        root, _, path = place.partition(".")
-        # transformers 5 dropped a level that files of its predecessors name.
-        path = (
-            path if hasattr(self._roots[root], "text_model") else path.removeprefix("text_model.")
-        )
-        module = self._roots[root].get_submodule(path)
-        if not isinstance(module, nn.Linear | nn.Conv2d):
-            raise TypeError(f"{place} is a {type(module).__name__}")
-        return module
-
-    def _layer(
-        self, place: str, down: torch.Tensor, up: torch.Tensor, alpha: float | None
-    ) -> Layer:
-        module: Any = self._module(place)
-        rank, wanted = down.shape[0], module.weight.shape
-        fits = up.shape[:2] == (wanted[0], rank) and down.shape[1:] == wanted[1:]
-        if not fits or rank > RANK_MAX:
-            raise ValueError(f"{place}: {tuple(up.shape)} x {tuple(down.shape)}")
-        if not (down.isfinite().all() and up.isfinite().all()):
-            raise ValueError(f"{place}: numbers that are none")
-        where = {"dtype": module.weight.dtype, "device": module.weight.device}
-        scale = 1.0 if alpha is None else alpha / rank
-        return Layer(down.to(**where), up.to(**where), scale)
 
     def _hook(
         self, module: nn.Module, given: tuple[torch.Tensor, ...], made: torch.Tensor
@@ -237,40 +189,6 @@ class Wardrobe:
         return made
 
 
-def _peft_names(named: dict[str, Any]) -> dict[str, Any]:
-    """Gives keys in any of diffusers' older spellings the names of peft."""
-    words = {key: value for key, value in named.items() if key.startswith("text_encoder")}
-    rest = {key: value for key, value in named.items() if key not in words}
-    return convert_unet_state_dict_to_peft(rest) | {_word_name(key): words[key] for key in words}
-
-
-def _word_name(key: str) -> str:
-    key = _OLD_ATTENTION.sub(r".\1_proj.", key)
-    key = key.replace(".lora_linear_layer.", ".").replace(".lora.", ".")
-    return key.replace(".down.weight", _DOWN).replace(".up.weight", _UP)
-
-
-def _by_place(alphas: Mapping[str, Any]) -> dict[str, float]:
-    """Alphas by the layer that they belong to."""
-    places = {key.removesuffix(".alpha").removesuffix(_DOWN): key for key in alphas}
-    return {place: float(alphas[key]) for place, key in places.items()}
-
-
-def _configured(path: Path, metadata: Mapping[str, str], places: Sequence[str]) -> dict[str, float]:
-    """Alphas that stand beside the weights: peft's file, or the metadata of diffusers."""
-    beside = path.with_name("adapter_config.json")
-    if beside.exists():
-        said = json.loads(beside.read_text())
-        return dict.fromkeys(places, float(said["lora_alpha"])) if "lora_alpha" in said else {}
-    said = json.loads(metadata.get(_METADATA, "{}"))
-    found = {}
-    for place in places:
-        root = place.partition(".")[0]
-        if f"{root}.lora_alpha" in said:
-            found[place] = float(said[f"{root}.lora_alpha"])
-    return found
-
-
 def _active(rows: Sequence[tuple[int, Sequence[Worn]]]) -> Iterator[_Active]:
     """Gathers, for every adapter that is worn, its lanes and weights."""
     by_adapter: dict[Adapter, tuple[list[int], list[float]]] = {}
@@ -284,4 +202,5 @@ def _active(rows: Sequence[tuple[int, Sequence[Worn]]]) -> Iterator[_Active]:
     for adapter, (chosen, weights) in by_adapter.items():
         device = next(iter(adapter.layers.values())).down.device
         lanes = None if len(chosen) == count else torch.tensor(chosen, device=device)
-        yield _Active(adapter.layers, lanes, torch.tensor(weights, device=device))
+        shares = torch.tensor(weights, dtype=torch.float32, device=device)
+        yield _Active(adapter.layers, lanes, shares)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inference.engine.models import defaults, installed
+from inference.engine.models import defaults, installed, tensors
 from inference.engine.models.architecture import Architecture
 from inference.engine.models.defaults import Defaults
 from inference.engine.models.flux import Flux
@@ -18,7 +18,7 @@ from inference.engine.models.preview import PreviewMap
 from inference.engine.models.row import Row, Shape
 from inference.engine.models.schedulers import Schedule
 from inference.engine.models.sdxl import Sdxl
-from inference.engine.models.source import Mask, Source, fitted_mask, seen_while_painting
+from inference.engine.models.source import PaintMask, Source, fitted_mask, seen_while_painting
 from inference.engine.pictures import fitting
 from inference.engine.request import ImageRequest, Watcher
 from inference.engine.shapes import Size, size_of
@@ -30,11 +30,6 @@ _FAMILIES: dict[str, type[Sdxl | Flux]] = {
 }
 
 
-def default_device() -> torch.device:
-    """The card where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 class Model:
     """One installed model, loaded.
 
@@ -42,6 +37,9 @@ class Model:
         name: Its name.
         directory: A pipeline as diffusers saves it.
         device: Where it runs; half precision on a card, single precision elsewhere.
+
+    Attributes:
+        wardrobe: Its adapters.
     """
 
     def __init__(self, name: str, directory: Path, device: torch.device) -> None:
@@ -49,18 +47,20 @@ class Model:
         self.device = device
         architecture: Architecture = _FAMILIES[installed.kind(directory)](directory, device)
         self._architecture, self._codec = architecture, architecture.codec
-        self._wardrobe = Wardrobe(directory, architecture.trunks, architecture.read_adapter)
+        self.wardrobe = Wardrobe(directory, architecture.trunks, architecture.read_adapter)
         said = defaults.read(directory)
         self._qualities = defaults.qualities(directory)
         self.defaults = architecture.usual.said(said)
         self.base_px = int(said.get("base_px", architecture.base_px))
         self.previews = PreviewMap.fit(self._codec.decode, self._codec.channels, device)
 
+        parts = (part for module in architecture.modules for part in module.parameters())
+        self._weights_bytes = sum(part.numel() * part.element_size() for part in parts)
+
     @property
     def size_bytes(self) -> int:
-        """Memory of all weights."""
-        parts = (part for module in self._architecture.modules for part in module.parameters())
-        return sum(part.numel() * part.element_size() for part in parts) + self._wardrobe.size_bytes
+        """Memory of all weights, adapters' too; from any thread."""
+        return self._weights_bytes + self.wardrobe.size_bytes
 
     def shape(self, aspect: str) -> Shape:
         """The shape of a request with this aspect."""
@@ -76,41 +76,44 @@ class Model:
 
         Raises:
             InvalidRequest: The model cannot do what is asked.
-            ModelFailed: An adapter could not be loaded.
+            KeyError: An adapter is not loaded; :attr:`wardrobe` has it loaded.
         """
-        shape = self.shape(request.aspect)
-        usual = self._open(request)
-        guidance = (
-            usual.guidance_scale if request.guidance_scale is None else request.guidance_scale
-        )
+        shape, usual = self.shape(request.resolved_aspect), self._open(request)
+        guidance = request.guidance_scale
+        if guidance is None:
+            guidance = usual.guidance_scale
         # Drawn on the CPU, so that a seed gives the same picture on every device.
         generator = torch.Generator().manual_seed(request.seed)
-        schedule = Schedule(
+        schedule = self._schedule(request, usual, shape.size, generator)
+        worn = self.wardrobe.wear(request.loras)
+        with self.wardrobe.on([(1, worn)]):
+            conditions = self._architecture.conditions(request, guidance, shape.size)
+        latents, source, seen = self._beginning(request, shape.size, schedule, generator)
+        return Row(
+            request,
+            watcher,
+            shape,
+            guidance_scale=guidance,
+            schedule=schedule,
+            conditions=conditions,
+            latents=latents,
+            began=began,
+            source=source,
+            seen=seen,
+            hints=self._architecture.hints(request, shape.size),
+            worn=worn,
+        )
+
+    def _schedule(
+        self, request: ImageRequest, usual: Defaults, size: Size, generator: torch.Generator
+    ) -> Schedule:
+        return Schedule(
             self._architecture.scheduler,
             request.scheduler,
             request.steps or usual.steps,
             generator,
             request.renewal,
-            self._architecture.tokens(shape.size),
-        )
-        worn = self._wardrobe.wear(request.loras)
-        with self._wardrobe.on([(1, worn)]):
-            conditions = self._architecture.conditions(request, guidance, shape.size)
-        latents, source, seen = self._beginning(request, shape.size, schedule, generator)
-        hints = self._architecture.hints(request, shape.size)
-        return Row(
-            request,
-            watcher,
-            shape,
-            guidance,
-            schedule,
-            conditions,
-            latents,
-            began,
-            source,
-            seen,
-            hints,
-            worn,
+            self._architecture.tokens(size),
         )
 
     def _beginning(
@@ -127,8 +130,10 @@ class Model:
         if request.image is not None:
             picture = fitting.covering(request.image, size)
             if not (painting and mask is not None and all_anew):
-                clean = self._codec.encode(fitting.centred(picture, self.device), generator)
-        drawn = torch.randn((1, self._codec.channels, *cells), generator=generator)
+                clean = self._codec.encode(tensors.centred(picture, self.device), generator)
+        # Said, because a model that is being loaded changes the default of all threads.
+        single = {"dtype": torch.float32}
+        drawn = torch.randn((1, self._codec.channels, *cells), generator=generator, **single)
         noise = drawn.to(self.device)
         latents = noise * schedule.noise_scale
         if clean is not None and not (mask is not None and all_anew):
@@ -156,7 +161,7 @@ class Model:
         """
         lanes = [row.conditions.lanes for row in rows]
         worn = [row.worn for row in rows]
-        with self._wardrobe.on(list(zip(lanes, worn, strict=True))):
+        with self.wardrobe.on(list(zip(lanes, worn, strict=True))):
             made = self._architecture.denoise(rows).float()
         parts = made.split(lanes)
         return [row.guided(part) for row, part in zip(rows, parts, strict=True)]
@@ -183,7 +188,7 @@ def _source(
     picture: NDArray[np.uint8] | None,
     clean: torch.Tensor | None,
     noise: torch.Tensor,
-    mask: Mask | None,
+    mask: PaintMask | None,
     painting: bool,
 ) -> Source | None:
     if picture is None:

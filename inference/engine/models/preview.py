@@ -39,9 +39,8 @@ class PreviewMap:
         Smooth, because neighbouring latents of a picture are alike.
         """
         generator = torch.Generator().manual_seed(0)
-        coarse = torch.randn(
-            (_FIT_PICTURES, channels, _FIT_COARSE_CELLS, _FIT_COARSE_CELLS), generator=generator
-        )
+        shape = (_FIT_PICTURES, channels, _FIT_COARSE_CELLS, _FIT_COARSE_CELLS)
+        coarse = torch.randn(shape, generator=generator, dtype=torch.float32)
         latents = functional.interpolate(coarse, size=_FIT_CELLS, mode="bicubic")
         rgb = decode(latents.to(device)).cpu()
         target = functional.adaptive_avg_pool2d(rgb, _FIT_CELLS)

@@ -139,7 +139,12 @@ class Schedule:
         self, prediction: torch.Tensor, index: int, latents: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the next latents and the best guess of the last ones."""
-        out = self._scheduler.step(prediction, self.time(index), latents, **self._noise)
+        time: Any = self.time(index)
+        if isinstance(self._scheduler, LCMScheduler):
+            # As a tensor of integers it would give scalings of torch's default type, whatever that
+            # is just now.
+            time = int(time)
+        out = self._scheduler.step(prediction, time, latents, **self._noise)
         if self._flows:
             sigma = self._scheduler.sigmas[self._first + index]
             return out.prev_sample, latents - sigma * prediction

@@ -10,10 +10,10 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from torch import nn
 
+from inference.engine.models.adapter import Weights
 from inference.engine.models.codec import Codec
 from inference.engine.models.control import ControlNets, Hint
 from inference.engine.models.defaults import Defaults
-from inference.engine.models.lora import Weights
 from inference.engine.models.row import Conditions, Row
 from inference.engine.request import ImageRequest
 from inference.engine.shapes import Size
@@ -123,8 +123,8 @@ class Sdxl:
     def _guidance(self, rows: Sequence[Row]) -> torch.Tensor | None:
         if self._told_guidance is None:
             return None
-        scales = torch.tensor([row.guidance_scale - 1 for row in rows])
+        scales = torch.tensor([row.guidance_scale - 1 for row in rows], dtype=torch.float32)
         embedded = self._pipeline.get_guidance_scale_embedding(
-            scales, embedding_dim=self._told_guidance
+            scales, embedding_dim=self._told_guidance, dtype=torch.float32
         )
         return embedded.to(self._device, self._dtype)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from inference.engine.models import tensors
 from inference.engine.pictures import fitting
 from inference.engine.request import ImageRequest
 from inference.engine.shapes import Size
@@ -18,7 +19,7 @@ HALF = 128
 
 
 @dataclass(frozen=True, eq=False)
-class Mask:
+class PaintMask:
     """What of a picture is painted anew.
 
     Attributes:
@@ -46,7 +47,7 @@ class Source:
     picture: NDArray[np.uint8]
     clean: torch.Tensor
     noise: torch.Tensor
-    mask: Mask | None
+    mask: PaintMask | None
     blended: bool
 
     def keep(self, latents: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
@@ -64,7 +65,7 @@ class Source:
 
 def fitted_mask(
     request: ImageRequest, size: Size, cells: tuple[int, int], device: torch.device
-) -> Mask | None:
+) -> PaintMask | None:
     """Fits a request's mask to a size, together with its picture."""
     image, mask = request.image, request.mask
     if image is None or mask is None:
@@ -72,12 +73,12 @@ def fitted_mask(
     pixels = fitting.covering(fitting.stretched(mask, image.width, image.height), size)
     painted = torch.from_numpy((pixels >= HALF).astype(np.float32))[None, None]
     # The greatest, so that a thin line is not lost between cells.
-    return Mask(pixels, functional.adaptive_max_pool2d(painted, cells).to(device))
+    return PaintMask(pixels, functional.adaptive_max_pool2d(painted, cells).to(device))
 
 
 def seen_while_painting(
     picture: NDArray[np.uint8] | None,
-    mask: Mask | None,
+    mask: PaintMask | None,
     size: Size,
     cells: tuple[int, int],
     encode: Callable[[torch.Tensor], torch.Tensor],
@@ -89,7 +90,8 @@ def seen_while_painting(
     mask everything is, so that the same denoiser draws whole pictures too.
     """
     if picture is None or mask is None:
-        grey = torch.zeros((1, 3, size.height, size.width), device=device)
-        return torch.cat([torch.ones((1, 1, *cells), device=device), encode(grey)], 1)
+        single = {"dtype": torch.float32, "device": device}
+        grey = torch.zeros((1, 3, size.height, size.width), **single)
+        return torch.cat([torch.ones((1, 1, *cells), **single), encode(grey)], 1)
     kept = torch.from_numpy(mask.pixels < HALF).to(device)
-    return torch.cat([mask.cells, encode(fitting.centred(picture, device) * kept)], 1)
+    return torch.cat([mask.cells, encode(tensors.centred(picture, device) * kept)], 1)

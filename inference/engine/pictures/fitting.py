@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from inference.engine.material import Pixels
@@ -45,16 +44,6 @@ def stretched(mask: Pixels, width: int, height: int) -> Pixels:
     given = np.frombuffer(mask.data, np.uint8).reshape(mask.height, mask.width)
     made = cv2.resize(given, (width, height), interpolation=cv2.INTER_LINEAR)
     return Pixels(width, height, 1, made.tobytes())
-
-
-def centred(picture: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-    """Returns (1, 3, height, width) from -1 to 1, as the picture's encoder wants it."""
-    return unit(picture, device) * 2 - 1
-
-
-def unit(picture: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-    """Returns (1, 3, height, width) from 0 to 1."""
-    return torch.from_numpy(picture).to(device).permute(2, 0, 1)[None].float() / 255
 
 
 def over(

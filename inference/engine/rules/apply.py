@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 
 from inference.engine.errors import Canceled, InvalidRequest
-from inference.engine.pictures.masks import Bits, Mask, union
+from inference.engine.pictures.masks import Bits, Mask, Runs, union
 from inference.engine.rules.colour import Pixels, largest_difference
 from inference.engine.rules.document import Change, Document
 from inference.engine.rules.edges import Weights
 from inference.engine.rules.effects import Effect, Images, Patch, effect_of
 
+Masks = Mapping[str, Mask | Runs]
 # Above this share of a rectangle its soft edges are mixed as a whole, below as a list of pixels.
 _DENSE_SHARE = 0.15
 
@@ -43,19 +44,21 @@ class Applied:
         pixels: uint8 (height, width, 3), RGB.
         alpha: uint8 (height, width), or None where nothing is transparent.
         changed_pixels: By change, on how many pixels it was seen.
-        proof: Of protection, before encoding.
+        protected: What was not to change.
+        proof: Of that, before encoding.
     """
 
     pixels: Pixels
     alpha: Bits | None
     changed_pixels: tuple[int, ...]
+    protected: Mask
     proof: Proof
 
 
 def apply(
     pixels: Pixels,
     document: Document,
-    masks: Mapping[str, Mask],
+    masks: Masks,
     images: Images | None = None,
     alpha: Bits | None = None,
     stopped: Callable[[], bool] = lambda: False,
@@ -68,7 +71,8 @@ def apply(
     Args:
         pixels: uint8 (height, width, 3), RGB; left as it is.
         document: The rule.
-        masks: By concept, for every one that the rule names.
+        masks: By concept, for every one that the rule names; those held as runs are unpacked one at
+            a time.
         images: By name, uint8 RGB, for every one that the rule names.
         alpha: uint8 (height, width) of the picture, where it has one.
         stopped: Asked between changes; true ends the work.
@@ -80,15 +84,15 @@ def apply(
     images = images or {}
     height, width = pixels.shape[:2]
     _check(document, masks, images, height, width)
-    protected = union((masks[name] for name in document.protect), height, width)
+    protected = union((_unpacked(masks[name]) for name in document.protect), height, width)
     canvas = _Canvas(pixels.copy(), None if alpha is None else alpha.copy())
     seen = []
     for change in document.changes:
         if stopped():
             raise Canceled("canceled by the caller")
-        seen.append(canvas.make(change, masks[change.concept], protected, images))
+        seen.append(canvas.make(change, _unpacked(masks[change.concept]), protected, images))
     proof = Proof(protected.area, _differing(pixels, alpha, canvas, protected), {})
-    return Applied(canvas.pixels, canvas.alpha, tuple(seen), proof)
+    return Applied(canvas.pixels, canvas.alpha, tuple(seen), protected, proof)
 
 
 def with_file(proof: Proof, name: str, before: Pixels, decoded: Pixels, protected: Mask) -> Proof:
@@ -108,9 +112,8 @@ def with_file(proof: Proof, name: str, before: Pixels, decoded: Pixels, protecte
     return replace(proof, largest_delta_e={**proof.largest_delta_e, name: round(largest, 4)})
 
 
-def protected_by(document: Document, masks: Mapping[str, Mask], height: int, width: int) -> Mask:
-    """Everything that a rule protects in a picture."""
-    return union((masks[name] for name in document.protect), height, width)
+def _unpacked(mask: Mask | Runs) -> Mask:
+    return mask if isinstance(mask, Mask) else mask.mask()
 
 
 @dataclass(eq=False)
@@ -168,9 +171,7 @@ def _mix_edge(effect: Effect, patch: Pixels, painted: Pixels, weights: Bits) -> 
         patch[rows, columns] = effect.mix(*few)[:, 0]
 
 
-def _check(
-    document: Document, masks: Mapping[str, Mask], images: Images, height: int, width: int
-) -> None:
+def _check(document: Document, masks: Masks, images: Images, height: int, width: int) -> None:
     for concept in document.concepts:
         if concept not in masks:
             raise InvalidRequest(f"no mask of {concept!r} was given", field="masks")

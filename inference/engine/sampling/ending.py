@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from inference.engine import recovery
 from inference.engine.errors import CheckFailed, ContentFiltered, EngineError, ModelFailed
-from inference.engine.models.model import Model
+from inference.engine.loop import Pulse
 from inference.engine.models.row import Row
 from inference.engine.request import Picture
 from inference.engine.safety.port import Check, Verdict
+from inference.engine.sampling.registry import Installed
 
 log = logging.getLogger(__name__)
 
@@ -23,19 +24,22 @@ class Ending:
 
     Args:
         check: Judges every picture before anybody sees it.
+        pulse: Of the loop's thread.
         clock: Seconds, monotonic.
     """
 
-    def __init__(self, check: Check, clock: Callable[[], float]) -> None:
-        self._check = check
-        self._clock = clock
+    def __init__(self, check: Check, pulse: Pulse, clock: Callable[[], float]) -> None:
+        self._check, self._pulse, self._clock = check, pulse, clock
 
-    def finish(self, model: Model, rows: Sequence[Row]) -> None:
-        """Ends rows of one shape; every watcher hears of its own."""
-        if not rows:
-            return
-        decoded = recovery.each(model.decode, rows, model.clear_cache)
-        for row, pixels in zip(rows, decoded, strict=True):
+    def finish(self, found: Installed, rows: Sequence[Row]) -> None:
+        """Ends rows; every watcher hears of its own.
+
+        One after the other, however many are done at once: the decoder takes more memory for a
+        picture than any step, and was measured with one.
+        """
+        for row in rows:
+            self._pulse.beat(found.profile.stall_seconds)
+            (pixels,) = recovery.each(found.model.decode, [row], found.model.clear_cache)
             if isinstance(pixels, EngineError):
                 row.fail(pixels)
             elif pixels is None:

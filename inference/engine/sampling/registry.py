@@ -7,50 +7,29 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from diffusers.utils.logging import disable_progress_bar
 
-from inference.engine import status
 from inference.engine.errors import ModelFailed, UnknownModel
+from inference.engine.material import Lora
 from inference.engine.models import defaults, installed
 from inference.engine.models.model import Model
 from inference.engine.request import ImageRequest
-from inference.engine.sampling.profile import Profile, measure
+from inference.engine.sampling.place import Installed, Place
+from inference.engine.sampling.profile import measure
 from inference.engine.status import ModelStatus
+
+__all__ = ["Installed", "Registry", "bytes_max", "loader"]
 
 log = logging.getLogger(__name__)
 
-LOADS_MAX = 5
-RETRY_SECONDS, RETRY_SECONDS_MAX = 10.0, 300.0
 # What is left is for the rows: latents, activations, the decoder's.
 _CARD_SHARE, _MEMORY_SHARE = 0.8, 0.5
 
 Background = Callable[[Callable[[], None]], None]
-
-
-@dataclass(frozen=True)
-class Installed:
-    """A model that is loaded and warm."""
-
-    model: Model
-    profile: Profile
-
-
-@dataclass
-class _Place:
-    """What is known of one installed model."""
-
-    loaded: Installed | None = None
-    loading: bool = False
-    failures: int = 0
-    retry_at: float = 0.0
-    failure: str = ""
-    used: int = 0
-    wanted: int = 0
 
 
 def bytes_max(device: torch.device) -> int:
@@ -111,7 +90,8 @@ class Registry:
         self._clock = clock
         self._background = background
         self._number_bytes = number_bytes
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, Place] = {}
+        self._lock = threading.Lock()  # of the places' names: the loop and whoever pings share them
         self._uses = 0
         self.changed: Callable[[], None] = lambda: None
 
@@ -135,40 +115,43 @@ class Registry:
         name = request.model or self._for_quality(request.quality, paths)
         if name not in paths:
             raise UnknownModel(f"no model {name!r} is installed", field="model")
-        self._refuse_failed(name)
+        self._place(name).refuse_failed(name, self._clock())
         return name
 
-    def ready(self, name: str, in_use: Collection[str]) -> Installed | None:
-        """Returns a model, or has it loaded; None: not yet.
+    def ready(
+        self, name: str, in_use: Collection[str], loras: Sequence[Lora] = ()
+    ) -> Installed | None:
+        """Returns a model with its adapters, or has them loaded; None: not yet.
 
         Args:
             name: As resolved.
             in_use: Models with rows in flight, which must stay.
+            loras: Adapters that the row wears.
 
         Raises:
-            ModelFailed: It could not be loaded, or is too big.
+            InvalidRequest: The model has no such adapter.
+            ModelFailed: It or an adapter could not be loaded, or is too big.
         """
         place = self._place(name)
-        if place.loaded is None:
-            self._refuse_failed(name)
-            if place.loading or self._loading or not self._make_room(name, in_use):
-                return None
-            place.loading = True
-            self._background(lambda: self._begin(name, place))
+        place.crowded = False
+        if place.loaded is None and not self._have_loaded(name, place, in_use):
+            return None
         self._uses += 1
         place.used = self._uses
-        if place.loaded is None:
-            self._refuse_failed(name)
-        return place.loaded
+        found = place.loaded
+        if found is None:
+            place.refuse_failed(name, self._clock())
+        elif loras and not self._dressed(name, found.model, loras, in_use):
+            return None
+        return found
 
     def crowded(self, name: str) -> bool:
         """Whether a model waits for others to be done rather than for its own loading."""
-        place = self._place(name)
-        return place.loaded is None and not place.loading and not self._loading
+        return self._place(name).crowded
 
     def get(self, name: str) -> Installed:
         """Returns a model that has rows in flight."""
-        found = self._places[name].loaded
+        found = self._place(name).loaded
         assert found is not None, name
         return found
 
@@ -177,16 +160,20 @@ class Registry:
         return self._place(name).loaded
 
     def statuses(self, rows: Mapping[str, int]) -> dict[str, ModelStatus]:
-        """How every installed model is, given how many rows of each are in flight."""
+        """How every installed model is, given how many rows of each are in flight.
+
+        From any thread.
+        """
         names = {path.name for path in installed.find(self._root)} | {self._default}
-        return {name: self._status(name, rows.get(name, 0)) for name in sorted(names)}
+        return {name: self._place(name).status(rows.get(name, 0)) for name in sorted(names)}
 
-    @property
-    def _loading(self) -> bool:
-        return any(place.loading for place in list(self._places.values()))
+    def _place(self, name: str) -> Place:
+        with self._lock:
+            return self._places.setdefault(name, Place())
 
-    def _place(self, name: str) -> _Place:
-        return self._places.setdefault(name, _Place())
+    def _all(self) -> dict[str, Place]:
+        with self._lock:
+            return dict(self._places)
 
     def _for_quality(self, quality: str, paths: Mapping[str, Path]) -> str:
         if not quality:
@@ -195,38 +182,65 @@ class Registry:
         serving = (name for name in own_first if quality in defaults.qualities(paths[name]))
         return next(serving, self._default)
 
-    def _refuse_failed(self, name: str) -> None:
-        place = self._place(name)
-        if not place.failures or place.loaded or place.loading:
-            return
-        message = f"the model {name!r} could not be loaded: {place.failure}"
-        if place.failures >= LOADS_MAX:
-            raise ModelFailed(message)
-        wait = place.retry_at - self._clock()
-        if wait > 0:
-            raise ModelFailed(message, retry_after_seconds=wait)
-
-    def _make_room(self, name: str, in_use: Collection[str]) -> bool:
-        """Unloads what is needed for a model to fit; False: what is in the way is in use."""
+    def _have_loaded(self, name: str, place: Place, in_use: Collection[str]) -> bool:
+        """Has a model loaded beside the loop; False: not now."""
+        place.refuse_failed(name, self._clock())
+        if any(other.loading for other in self._all().values()):
+            return False
         wanted = self._wanted(name)
         if wanted > self._size_bytes_max:
             wish = f"needs {wanted:,} bytes of {self._size_bytes_max:,}"
-            self._fail(self._place(name), wish)
-            self._refuse_failed(name)
-        held = {
-            other: place.loaded.model.size_bytes
-            for other, place in self._places.items()
-            if place.loaded
-        }
-        idle = sorted(set(held) - set(in_use), key=lambda other: self._places[other].used)
-        excess = sum(held.values()) + wanted - self._size_bytes_max
-        if excess > sum(held[other] for other in idle):
+            place.fail(wish, self._clock())
+            place.refuse_failed(name, self._clock())
+        if not self._make_room(wanted, in_use):
+            place.crowded = True
             return False
-        for other in idle:
+        place.loading = True
+        self._background(lambda: self._begin(name, place))
+        return True
+
+    def _dressed(
+        self, name: str, model: Model, loras: Sequence[Lora], in_use: Collection[str]
+    ) -> bool:
+        """Whether a loaded model has its adapters; else has them read beside the loop.
+
+        Room is made at the cost of models that nobody uses, then of its own other adapters.
+        """
+        wardrobe, staying = model.wardrobe, {*in_use, name}
+        wanted = wardrobe.missing_bytes(loras)
+        if wanted and not self._make_room(wanted, staying):
+            wardrobe.keep_only(loras)
+            if not self._make_room(wanted, staying):
+                if staying == {name}:
+                    raise ModelFailed(f"there is no room for adapters of {wanted:,} bytes")
+                self._place(name).crowded = True
+                return False
+        return wardrobe.ready(loras, self._beside)
+
+    def _beside(self, work: Callable[[], None]) -> None:
+        """Does work beside the loop, which hears when it is done."""
+
+        def do() -> None:
+            work()
+            self.changed()
+
+        self._background(do)
+
+    def _make_room(self, wanted: int, in_use: Collection[str]) -> bool:
+        """Unloads what is needed for so many bytes to fit; False: what is in the way is in use."""
+        places = self._all()
+        held = {
+            name: place.loaded.model.size_bytes for name, place in places.items() if place.loaded
+        }
+        idle = sorted(set(held) - set(in_use), key=lambda name: places[name].used)
+        excess = sum(held.values()) + wanted - self._size_bytes_max
+        if excess > sum(held[name] for name in idle):
+            return False
+        for name in idle:
             if excess <= 0:
                 break
-            excess -= held[other]
-            self._unload(other)
+            excess -= held[name]
+            self._unload(name)
         return True
 
     def _wanted(self, name: str) -> int:
@@ -241,35 +255,17 @@ class Registry:
 
     def _unload(self, name: str) -> None:
         log.info("%s is unloaded to make room", name)
-        self._places[name].loaded = None
+        self._place(name).loaded = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _begin(self, name: str, place: _Place) -> None:
+    def _begin(self, name: str, place: Place) -> None:
         try:
-            place.loaded = self._load(self._root / name)
-            place.failures, place.failure = 0, ""
+            place.succeed(self._load(self._root / name))
         except Exception as error:
             log.exception("the model %s could not be loaded", name)
-            self._fail(place, type(error).__name__)
+            place.fail(type(error).__name__, self._clock())
         finally:
             place.loading = False
             self.changed()
-
-    def _fail(self, place: _Place, why: str) -> None:
-        place.failures += 1
-        place.failure = why
-        pause = min(RETRY_SECONDS * 2 ** (place.failures - 1), RETRY_SECONDS_MAX)
-        place.retry_at = self._clock() + pause
-
-    def _status(self, name: str, rows: int) -> ModelStatus:
-        place = self._place(name)
-        if place.loaded is not None:
-            state = status.BUSY if rows else status.READY
-            return ModelStatus(state, rows, place.loaded.model.size_bytes)
-        if place.loading:
-            return ModelStatus(status.STARTING)
-        if place.failures:
-            return ModelStatus(status.FAILED, failure=place.failure)
-        return ModelStatus(status.UNLOADED)

@@ -20,6 +20,7 @@ class Turns(Generic[Key]):
 
     def __init__(self) -> None:
         self._deficits: OrderedDict[Key, float] = OrderedDict()  # seconds, in the order of turns
+        self._away: set[Key] = set()
 
     def next(self, costs: Mapping[Key, float]) -> Key:
         """Chooses who is next.
@@ -27,6 +28,7 @@ class Turns(Generic[Key]):
         Args:
             costs: For everybody who wants a turn, how many seconds it would take; not empty.
         """
+        self._away -= costs.keys()
         for key, cost in costs.items():
             if key not in self._deficits:
                 self._deficits[key] = cost
@@ -35,11 +37,20 @@ class Turns(Generic[Key]):
         while True:
             key, deficit = next(iter(self._deficits.items()))
             if key not in costs:
-                # Only when its turn has passed: else whoever leaves and returns is always new.
-                del self._deficits[key]
+                self._pass_over(key)
             elif deficit >= costs[key]:
                 self._deficits[key] = deficit - costs[key]
                 return key
             else:
                 self._deficits[key] = deficit + quantum
                 self._deficits.move_to_end(key)
+
+    def _pass_over(self, key: Key) -> None:
+        """Forgets who is away for a whole round: else whoever leaves and returns is always new."""
+        if key in self._away:
+            self._away.remove(key)
+            del self._deficits[key]
+        else:
+            self._away.add(key)
+            self._deficits[key] = 0.0
+            self._deficits.move_to_end(key)

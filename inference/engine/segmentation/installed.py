@@ -62,6 +62,11 @@ def read_traits(folder: Path) -> Traits:
     )
 
 
+def weights_bytes(folder: Path) -> int:
+    """How much memory its weights will take, by their files; on a card it may be half of that."""
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+
+
 def _languages(config: dict[str, Any]) -> tuple[str, ...]:
     config = config.get("detector_config") or config
     words = (config.get("text_config") or {}).get("vocab_size", _ENGLISH_VOCABULARY)

@@ -1,27 +1,35 @@
-"""The installed segmenters, loaded and warm."""
+"""The installed segmenters: loaded when first asked for, unloaded when others need their memory."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from inference.engine import status
+from inference.engine.device import default_device
 from inference.engine.errors import ModelFailed, UnknownModel
 from inference.engine.segmentation.cache import ByteCache
-from inference.engine.segmentation.installed import find
+from inference.engine.segmentation.installed import find, read_traits, weights_bytes
 from inference.engine.segmentation.segmenter import Embedding, Segmenter, Text
+from inference.engine.status import ModelStatus
 
 log = logging.getLogger(__name__)
 
-CACHE_SETTING = "ATELIER_SEGMENT_CACHE_BYTES"
+CACHE_SETTING, BYTES_SETTING = "ATELIER_SEGMENT_CACHE_BYTES", "ATELIER_SEGMENT_BYTES_MAX"
 # SAM3 takes 54 MB for a picture: so much is a set of nine, or of forty on a card.
 EMBEDDINGS_BYTES_MAX = {"cpu": 512 << 20, "cuda": 2 << 30}
 TEXTS_BYTES_MAX = 16 << 20
+# Of the card or the machine, for weights; the models that draw have most of it.
+WEIGHTS_SHARE = 0.1
+RETRY_SECONDS, RETRY_SECONDS_MAX = 10.0, 300.0
 _WARM_UP_PX = 64
 
 
@@ -42,45 +50,174 @@ class Installed:
     texts: ByteCache[str, Text]
 
 
+@dataclass(frozen=True)
+class _Failure:
+    why: str
+    times: int
+    retry_at: float
+
+
 Load = Callable[[Path], Segmenter]
 
 
 class Segmenters:
     """All installed segmenters by name.
 
+    One is loaded by the first request that means it, on the engine's thread: a library that loads
+    changes torch's defaults for the whole process, which no call should meet. Where memory is
+    short those least recently used go first, never one at work; one that is larger than all that
+    may be held is loaded alone. What cannot be loaded is tried again after 10 s, doubling to 300.
+
     Args:
-        models: The loaded ones; None: could not be loaded.
+        loaded: Those that are loaded already.
+        root: Folder with one folder per model, looked at anew for every request; None: there are
+            only those.
+        load: Loads the model in a folder.
+        bytes_max: Of the weights of all that are loaded.
+        clock: Seconds, monotonic.
     """
 
-    def __init__(self, models: dict[str, Installed | None]) -> None:
-        self._models = models
+    def __init__(
+        self,
+        loaded: Mapping[str, Installed],
+        root: Path | None = None,
+        load: Load = Segmenter.load,
+        bytes_max: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._loaded = dict(loaded)
+        self._used = dict.fromkeys(loaded, 0)
+        self._uses = 0
+        self._root = root
+        self._load = load
+        self._bytes_max = bytes_max
+        self._clock = clock
+        self._failures: dict[str, _Failure] = {}
 
     @classmethod
     def load(cls, root: Path, load: Load) -> Segmenters:
-        """Loads and warms every segmenter below ``root``; one that cannot be loaded fails alone."""
-        return cls({path.name: _load(path, load) for path in find(root)})
+        """Loads and warms the default one below ``root``; where it fails, requests hear of it."""
+        segmenters = cls({}, root, load, bytes_max(default_device()))
+        names = segmenters.names
+        if names:
+            segmenters._begin(names[0])
+        return segmenters
 
-    def get(self, name: str) -> Installed:
-        """Returns a segmenter by name, or the first one for an empty name.
+    @property
+    def names(self) -> list[str]:
+        """Of all that are installed, by name; the first is the default."""
+        folders = find(self._root) if self._root else []
+        return sorted({path.name for path in folders} | set(self._loaded))
+
+    def resolve(self, name: str) -> str:
+        """Returns the name of the segmenter that a request means; from any thread.
 
         Raises:
             UnknownModel: It is not installed, or none is.
-            ModelFailed: It is installed but could not be loaded.
+            ModelFailed: It could not be loaded a short while ago; says when to come back.
         """
-        if not self._models:
+        names = self.names
+        if not names:
             raise UnknownModel("no segmenter is installed", field="model")
-        name = name or min(self._models)
-        if name not in self._models:
+        name = name or names[0]
+        if name not in names:
             raise UnknownModel(f"no segmenter {name!r} is installed", field="model")
-        installed = self._models[name]
-        if installed is None:
-            raise ModelFailed(f"the segmenter {name!r} could not be loaded")
-        return installed
+        self._refuse_failed(name)
+        return name
+
+    def languages(self, name: str) -> tuple[str, ...]:
+        """In which an installed one understands concepts; from any thread."""
+        held = self._loaded.get(name)
+        if held is not None:
+            return held.segmenter.traits.languages
+        assert self._root
+        return read_traits(self._root / name).languages
+
+    def seen(self, name: str) -> Installed | None:
+        """Returns a segmenter if it is loaded."""
+        return self._loaded.get(name)
+
+    def ready(self, name: str, in_use: Collection[str] = ()) -> Installed | None:
+        """Returns a segmenter, loaded here if need be; None: what is in its way is at work.
+
+        Args:
+            name: As resolved.
+            in_use: Those with requests at work, which must stay.
+
+        Raises:
+            ModelFailed: It could not be loaded, now or a short while ago.
+        """
+        if name not in self._loaded:
+            self._refuse_failed(name)
+            if not self._make_room(name, in_use):
+                return None
+            self._begin(name)
+            self._refuse_failed(name)
+        self._uses += 1
+        self._used[name] = self._uses
+        return self._loaded[name]
+
+    def statuses(self, rows: Mapping[str, int]) -> dict[str, ModelStatus]:
+        """How every one is, given how many requests each has at work; from any thread."""
+        return {name: self._status(name, rows.get(name, 0)) for name in self.names}
+
+    def _status(self, name: str, rows: int) -> ModelStatus:
+        held, failure = self._loaded.get(name), self._failures.get(name)
+        if held is not None:
+            state = status.BUSY if rows else status.READY
+            return ModelStatus(state, rows, held.segmenter.size_bytes)
+        if failure is not None:
+            return ModelStatus(status.FAILED, failure=failure.why)
+        return ModelStatus(status.UNLOADED)
+
+    def _refuse_failed(self, name: str) -> None:
+        failure = self._failures.get(name)
+        wait = failure.retry_at - self._clock() if failure else 0
+        if failure and wait > 0:
+            message = f"the segmenter {name!r} could not be loaded: {failure.why}"
+            raise ModelFailed(message, retry_after_seconds=wait)
+
+    def _make_room(self, name: str, in_use: Collection[str]) -> bool:
+        """Unloads what is needed for a segmenter to fit; False: what is in the way is in use."""
+        assert self._root
+        held = {other: each.segmenter.size_bytes for other, each in self._loaded.items()}
+        excess = sum(held.values()) + weights_bytes(self._root / name) - self._bytes_max
+        idle = sorted(set(held) - set(in_use), key=lambda each: self._used[each])
+        while idle and excess > 0:
+            other = idle.pop(0)
+            log.info("%s is unloaded to make room", other)
+            del self._loaded[other]
+            excess -= held[other]
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        return excess <= 0 or not self._loaded
+
+    def _begin(self, name: str) -> None:
+        assert self._root
+        try:
+            segmenter = self._load(self._root / name)
+            grey = np.full((_WARM_UP_PX, _WARM_UP_PX, 3), 128, np.uint8)
+            segmenter.find(grey, ["a warm-up"])
+        except Exception as error:
+            log.exception("the segmenter %s could not be loaded", name)
+            times = self._failures[name].times + 1 if name in self._failures else 1
+            pause = min(RETRY_SECONDS * 2 ** (times - 1), RETRY_SECONDS_MAX)
+            self._failures[name] = _Failure(type(error).__name__, times, self._clock() + pause)
+            return
+        self._failures.pop(name, None)
+        self._used[name] = self._uses
+        self._loaded[name] = installed(name, segmenter)
+        log.info("%s is ready", name)
 
 
-def default_device() -> torch.device:
-    """The card where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def bytes_max(device: torch.device) -> int:
+    """How much memory the weights of all segmenters may take: as the setting says, or a tenth."""
+    if said := os.environ.get(BYTES_SETTING):
+        return int(said)
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory * WEIGHTS_SHARE)
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * WEIGHTS_SHARE)
 
 
 def loader(device: torch.device) -> Load:
@@ -100,15 +237,3 @@ def installed(name: str, segmenter: Segmenter, bytes_max: int | None = None) -> 
         usual = EMBEDDINGS_BYTES_MAX[segmenter.device.type]
         bytes_max = int(os.environ.get(CACHE_SETTING, usual))
     return Installed(name, segmenter, ByteCache(bytes_max), ByteCache(TEXTS_BYTES_MAX))
-
-
-def _load(path: Path, load: Load) -> Installed | None:
-    try:
-        segmenter = load(path)
-        grey = np.full((_WARM_UP_PX, _WARM_UP_PX, 3), 128, np.uint8)
-        segmenter.find(grey, ["a warm-up"])
-    except Exception:
-        log.exception("the segmenter %s could not be loaded", path.name)
-        return None
-    log.info("%s is ready", path.name)
-    return installed(path.name, segmenter)

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Protocol
 from inference.engine.errors import EngineError, InvalidRequest
 
 if TYPE_CHECKING:
-    from inference.engine.pictures.masks import Mask
+    from inference.engine.pictures.masks import Runs
 
 CONCEPTS_MAX = 16
 CONCEPT_CHARACTERS_MAX = 100
 INSTANCES_MAX = 32
+# Of all instances of one request: every concept has all 32 up to 2 megapixels. A mask of 25 costs
+# 0.2 s of a core, and its share of a minute is all that a request has.
+INSTANCE_PIXELS_MAX = 1 << 30
+# Of their runs, likewise: a mask has some 20 thousand, one of noise millions.
+INSTANCE_CHARACTERS_MAX = 16 << 20
 SCORE_MIN, MASK_THRESHOLD = 0.5, 0.5
 TIMEOUT_SECONDS_DEFAULT = 60.0
 TIMEOUT_SECONDS_MAX = 3_600.0
@@ -66,7 +71,20 @@ class SegmentRequest:
                 raise InvalidRequest(f"{field}: {message}", field=field)
 
 
-@dataclass(frozen=True, eq=False)
+def instances_max(pixels: int, concepts: int) -> int:
+    """How many instances of one concept are looked at.
+
+    Args:
+        pixels: Of the picture.
+        concepts: How many are asked of it; each has the same share, whatever the others find.
+
+    Returns:
+        1 to 32.
+    """
+    return max(1, min(INSTANCES_MAX, INSTANCE_PIXELS_MAX // (pixels * concepts)))
+
+
+@dataclass(frozen=True)
 class Instance:
     """One thing that a concept names.
 
@@ -75,11 +93,11 @@ class Instance:
         score: How sure the model is, 0 to 1.
     """
 
-    mask: Mask
+    mask: Runs
     score: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Found:
     """What a concept names in a picture.
 
@@ -89,17 +107,20 @@ class Found:
         presence: The probability that it is there at all.
         union: Everything that it names, for walls and floors as well as for things: the model's
             semantic mask or, where that is empty, all instances together.
-        instances: Its things one by one, the surest first, 32 at most.
+        instances: Its things one by one, the surest first; as many as :func:`instances_max` says,
+            or fewer where their runs are very long.
+        left_out: How many more had a score that counts, all below those of `instances`.
     """
 
     concept: str
     asked_as: str
     presence: float
-    union: Mask
+    union: Runs
     instances: tuple[Instance, ...]
+    left_out: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Segmentation:
     """All concepts in one picture.
 

@@ -34,7 +34,7 @@ _GROWN_FLOATS_MAX = 16 << 20  # 64 MiB of masks at the picture's size at once
 
 
 @dataclass(frozen=True)
-class Found:
+class Planes:
     """What a phrase names in a picture: masks bool (n, H, W), best first, with scores (n,).
 
     `semantic` bool (H, W) is everything that the phrase names, `presence` (0-1) whether it is
@@ -96,7 +96,12 @@ class Answer:
 
 
 class Segmenter:
-    """A model folder: `Sam3Model` weights, tokenizer and preprocessor configuration."""
+    """A model folder: `Sam3Model` weights, tokenizer and preprocessor configuration.
+
+    Attributes:
+        traits: What the folder says of it.
+        size_bytes: How much memory its weights take.
+    """
 
     def __init__(
         self,
@@ -107,6 +112,7 @@ class Segmenter:
     ) -> None:
         self._model, self._tokenizer = model, tokenizer
         self.traits = traits or Traits(side_px)
+        self.size_bytes = sum(each.nbytes for each in model.parameters())
         self._positions: tuple[Tensor, ...] = ()
 
     @classmethod
@@ -185,12 +191,12 @@ class Segmenter:
             for row in range(len(pairs))
         ]
 
-    def find(self, picture: NDArray[np.uint8], phrases: Sequence[str]) -> list[Found]:
+    def find(self, picture: NDArray[np.uint8], phrases: Sequence[str]) -> list[Planes]:
         """Every phrase in a picture uint8 (H, W, 3); masks are of the picture's size."""
         (embedding,) = self.embed([picture])
         pairs = [(embedding, text) for text in self.read(phrases)]
         return [
-            _found(answer, picture.shape[0], picture.shape[1])
+            _planes(answer, picture.shape[0], picture.shape[1])
             for start in range(0, len(pairs), PROMPTS_MAX)
             for answer in self.ask(pairs[start : start + PROMPTS_MAX])
         ]
@@ -205,7 +211,8 @@ class Segmenter:
         resized = Image.fromarray(picture).resize(side, Image.Resampling.BILINEAR)
         shares = torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].float() / 255
         mean, deviation = (
-            torch.tensor(each).view(1, 3, 1, 1)
+            # Told its type, for while another model loads the default is that model's.
+            torch.tensor(each, dtype=torch.float32).view(1, 3, 1, 1)
             for each in (self.traits.mean, self.traits.deviation)
         )
         return (shares - mean) / deviation
@@ -234,9 +241,9 @@ def grown(
         yield from (large > math.log(threshold / (1 - threshold))).cpu().numpy()
 
 
-def _found(answer: Answer, height: int, width: int) -> Found:
+def _planes(answer: Answer, height: int, width: int) -> Planes:
     order = best(answer, SCORE_MIN)
     planes = [*grown(answer.masks[order], height, width)]
     (semantic,) = grown(answer.semantic[None], height, width)
     masks = np.stack(planes) if planes else np.zeros((0, height, width), np.bool_)
-    return Found(masks, answer.scores[order].cpu().numpy(), semantic, answer.presence)
+    return Planes(masks, answer.scores[order].cpu().numpy(), semantic, answer.presence)

@@ -13,12 +13,19 @@ import pytest
 
 from deploy.local import layout, probes, stack, stores, triton
 from deploy.local.layout import ROOT, Layout, environment_bin
+from deploy.local.part import Part
 from deploy.local.supervisor import Supervisor
 from kit.blobs import Blobs
 from kit.config import BlobSettings
 from kit.identity import Signer
 from kit.rpc.client import ServiceChannel, open_channel
 from tests.integration.inference.unit import Unit
+
+
+def _hasty(part: Part) -> Part:
+    """The same part, given up sooner, so that a test need not wait for a minute."""
+    assert part.liveness
+    return replace(part, liveness=replace(part.liveness, period_seconds=2.0))
 
 
 async def _save_models(folder: Path) -> None:
@@ -43,7 +50,7 @@ async def unit() -> AsyncIterator[Unit]:
             environment = stack.service_environment(places, "inference")
             parts = [
                 stores.s3(places),
-                triton.part(places, models),
+                _hasty(triton.part(places, models)),
                 triton.inference_part(places, environment, models),
             ]
             await supervisor.start(parts)
@@ -64,7 +71,8 @@ async def alone(unit: Unit) -> AsyncIterator[Unit]:
     environment |= {"ATELIER_LISTEN": places.socket(name), "ATELIER_TRITON_GRPC": ""}
     part = triton.inference_part(places, environment, places.data / "models")
     probe = probes.grpc_health(places.socket(name))
-    await unit.supervisor.start([replace(part, name=name, probe=probe)])
+    alive = probes.grpc_liveness(places.socket(name))
+    await unit.supervisor.start([replace(part, name=name, probe=probe, liveness=alive)])
     async with open_channel(places.socket(name)) as channel:
         signed = replace(unit.channel, channel=channel)
         yield replace(unit, channel=signed, service=name, engine=name)

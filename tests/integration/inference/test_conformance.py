@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
@@ -19,9 +21,10 @@ import pytest
 from atelier.inference.v1 import inference_pb2 as pb
 from PIL import Image
 
-from deploy.local.layout import ROOT, environment_bin
 from kit.rpc import status
 from tests.integration.inference.unit import Unit
+from tests.integration.inference.worker import Worker, open_worker
+from tests.studio import eventually
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -65,8 +68,24 @@ class Adapter(Protocol):
     async def draw(self, asked: Asked) -> tuple[int, np.ndarray]:
         """Draws; returns how many steps were told of, and the pixels."""
 
-    async def refused(self, asked: Asked) -> tuple[str, str]:
-        """Returns the reason and the field of a refusal."""
+    async def refused(self, asked: Asked) -> Refused:
+        """Returns how it was refused."""
+
+    async def leave(self, asked: Asked) -> None:
+        """Leaves after the first step."""
+
+    @property
+    def log(self) -> Path:
+        """Where the engine says what it does."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What a caller is told who gets no picture."""
+
+    reason: str
+    field: str
+    retry_after_seconds: float | None
 
 
 @dataclass
@@ -79,12 +98,21 @@ class Served:
         progress, image = await self.unit.draw(**await self._message(asked))
         return len(progress), await self.unit.pixels(image)
 
-    async def refused(self, asked: Asked) -> tuple[str, str]:
+    async def refused(self, asked: Asked) -> Refused:
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await self.unit.draw(**await self._message(asked))
         refusal = status.decode(failed.value)
         field = refusal.violations[0].field if refusal.violations else ""
-        return refusal.failure.reason, field
+        return Refused(refusal.failure.reason, field, refusal.retry_after_seconds)
+
+    async def leave(self, asked: Asked) -> None:
+        call = self.unit.call(**await self._message(asked))
+        await anext(aiter(call))
+        call.cancel()
+
+    @property
+    def log(self) -> Path:
+        return self.unit.layout.logs / f"{self.unit.engine}.log"
 
     async def _message(self, asked: Asked) -> Asked:
         said = dict(asked)
@@ -107,61 +135,33 @@ class Served:
 class Serverless:
     """The handler, given jobs by its contract."""
 
-    process: asyncio.subprocess.Process
+    worker: Worker
 
     async def draw(self, asked: Asked) -> tuple[int, np.ndarray]:
-        steps, said = await self._job(asked)
+        steps, said = await self.worker.job(asked)
         assert "error" not in said, said
         png = base64.b64decode(said["image"]["png"])
         return steps, np.asarray(Image.open(io.BytesIO(png)))
 
-    async def refused(self, asked: Asked) -> tuple[str, str]:
-        _, said = await self._job(asked)
+    async def refused(self, asked: Asked) -> Refused:
+        _, said = await self.worker.job(asked)
+        assert "error" in said
         assert said["error"].startswith(said["reason"])
-        return said["reason"], said["field"]
+        return Refused(said["reason"], said["field"], said["retry_after_seconds"])
 
-    async def _job(self, asked: Asked) -> tuple[int, dict[str, Any]]:
-        job = {"id": "1", "input": json.loads(json.dumps(asked, default=_file))}
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(json.dumps(job).encode() + b"\n")
-        steps = 0
-        while True:
-            line = await self.process.stdout.readline()
-            assert line, "the handler has ended"
-            said = json.loads(line)
-            if "progress" not in said:
-                return steps, said
-            steps += 1
+    async def leave(self, asked: Asked) -> None:
+        async with aclosing(self.worker.begin(asked)) as said:
+            await anext(said)
 
-
-def _file(pixels: np.ndarray) -> str:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return base64.b64encode(out.getvalue()).decode()
+    @property
+    def log(self) -> Path:
+        return self.worker.log
 
 
 @pytest.fixture(scope="module")
 async def serverless(unit: Unit) -> AsyncIterator[Serverless]:
-    process = await asyncio.create_subprocess_exec(
-        str(environment_bin(".venv-models") / "python"),
-        "-m",
-        "tests.integration.inference.serverless_jobs",
-        cwd=ROOT,
-        env={
-            "ATELIER_MODELS_DIR": str(unit.layout.data / "models"),
-            "ATELIER_DEFAULT_MODEL": "sdxl",
-            "OMP_NUM_THREADS": "1",
-        },
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        limit=1 << 24,
-    )
-    yield Serverless(process)
-    assert process.stdin
-    process.stdin.close()
-    await process.wait()
+    async with open_worker(unit.layout) as worker:
+        yield Serverless(worker)
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,63 @@ async def test_what_cannot_be_drawn_has_the_same_reason_everywhere(
     asked, reason, field = REFUSED[case]
     asked = {"prompt": "a red mug"} | asked
     for name, adapter in adapters.items():
-        assert await adapter.refused(asked) == (reason, field), name
+        refused = await adapter.refused(asked)
+        assert (refused.reason, refused.field) == (reason, field), name
+
+
+async def _first_refusal(adapter: Adapter, asked: Asked, count: int) -> Refused:
+    """Asks for many pictures at once, and for no more of them than until one is refused."""
+    calls = [asyncio.create_task(_refusal(adapter.refused(asked))) for _ in range(count)]
+    try:
+        for done in asyncio.as_completed(calls):
+            if refused := await done:
+                return refused
+        raise AssertionError("nobody was refused")
+    finally:
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def _refusal(refused: Coroutine[Any, Any, Refused]) -> Refused | None:
+    try:
+        return await refused
+    except (pytest.fail.Exception, AssertionError):
+        return None  # it was drawn
+
+
+@pytest.mark.parametrize("name", ["triton", "in process", "serverless"])
+async def test_a_full_line_says_when_to_come_back_everywhere(
+    adapters: dict[str, Adapter], name: str
+) -> None:
+    asked = {"prompt": "a red mug", "steps": 60, "timeout_seconds": 100}
+    refused = await _first_refusal(adapters[name], asked, count=100)
+    assert refused.reason == "OVERLOADED"
+    assert refused.retry_after_seconds
+    assert refused.retry_after_seconds >= 1
+
+    async def drawn() -> bool:
+        """Whether those who have left have left the line too."""
+        try:
+            return bool(await adapters[name].draw({"prompt": "a red mug", "steps": 2}))
+        except (grpc.aio.AioRpcError, AssertionError):
+            return False
+
+    await eventually(drawn)
+
+
+@pytest.mark.parametrize("name", ["triton", "in process", "serverless"])
+async def test_whoever_leaves_stops_the_sampler_everywhere(
+    adapters: dict[str, Adapter], name: str
+) -> None:
+    own = 89
+    await adapters[name].leave({"prompt": "a red mug", "steps": own})
+
+    async def stopped() -> list[str]:
+        return re.findall(rf"canceled after (\d+) of {own} steps", adapters[name].log.read_text())
+
+    (steps,) = await eventually(stopped)
+    assert int(steps) < own // 2
 
 
 async def test_what_a_mask_keeps_comes_back_to_the_byte(adapters: dict[str, Adapter]) -> None:
@@ -225,7 +281,10 @@ async def test_an_aspect_that_nobody_names_is_the_pictures(unit: Unit) -> None:
 
 
 async def test_models_are_loaded_when_they_are_asked_for_and_say_how_they_are(unit: Unit) -> None:
+    async def idle() -> bool:
+        return (await unit.states())["sdxl"] == "MODEL_STATE_READY"
+
+    await eventually(idle)
     states = await unit.states()
-    assert states["sdxl"] == "MODEL_STATE_READY"
     assert set(states) == {"sdxl", "painting", "flux", "poisoned", "broken"}
     assert states["broken"] != "MODEL_STATE_READY"

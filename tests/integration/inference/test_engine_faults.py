@@ -6,11 +6,12 @@ import asyncio
 import os
 import signal
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import grpc
 import pytest
+from atelier.inference.v1 import inference_pb2 as pb
 
 from kit.rpc import status
 from tests.integration.inference.unit import Unit
@@ -35,6 +36,29 @@ def lives(pid: int) -> bool:
         return False
 
 
+async def begun(unit: Unit) -> list[AsyncIterator[pb.GenerateImageResponse]]:
+    """Rows of one batch, each of which has done a step."""
+    batch = [aiter(unit.call(steps=SLOW, seed=seed)) for seed in range(8)]
+    await asyncio.gather(*(anext(events) for events in batch))
+    return batch
+
+
+async def all_end(batch: list[AsyncIterator[pb.GenerateImageResponse]]) -> None:
+    """Every row ends, and those that were not done say why."""
+
+    async def end(events: AsyncIterator[pb.GenerateImageResponse]) -> str:
+        try:
+            async for _ in events:
+                pass
+        except grpc.aio.AioRpcError as failed:
+            return status.decode(failed).failure.reason
+        return "PICTURE"
+
+    ends = await asyncio.gather(*map(end, batch))
+    assert "MODEL_FAILED" in ends
+    assert set(ends) <= {"MODEL_FAILED", "PICTURE"}
+
+
 def gone(unit: Unit) -> Callable[[], Awaitable[bool]]:
     async def look() -> bool:
         return not await unit.serving()
@@ -44,14 +68,9 @@ def gone(unit: Unit) -> Callable[[], Awaitable[bool]]:
 
 async def test_a_killed_triton_fails_its_calls_and_comes_back(unit: Unit) -> None:
     assert (await unit.states())["sdxl"] == "MODEL_STATE_READY"
-    call = unit.call(steps=SLOW)
-    events = aiter(call)
-    await anext(events)
+    batch = await begun(unit)
     await unit.supervisor.kill("triton")
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
-        async for _ in events:
-            pass
-    assert status.decode(failed.value).failure.reason == "MODEL_FAILED"
+    await all_end(batch)
     await eventually(gone(unit))
     assert set((await unit.states()).values()) == {"MODEL_STATE_FAILED"}
     await eventually(unit.serving, RECOVERY_SECONDS)
@@ -59,31 +78,21 @@ async def test_a_killed_triton_fails_its_calls_and_comes_back(unit: Unit) -> Non
 
 
 async def test_a_model_process_that_died_is_started_anew(unit: Unit) -> None:
-    call = unit.call(steps=SLOW)
-    events = aiter(call)
-    await anext(events)
+    batch = await begun(unit)
     for child in children(unit):
         os.kill(child, signal.SIGKILL)
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
-        async for _ in events:
-            pass
-    assert status.decode(failed.value).failure.reason == "MODEL_FAILED"
+    await all_end(batch)
     await eventually(gone(unit))
     await eventually(unit.serving, RECOVERY_SECONDS)
     await unit.draw(steps=2)
 
 
 async def test_a_model_process_that_hangs_is_noticed_and_started_anew(unit: Unit) -> None:
-    call = unit.call(steps=SLOW)
-    events = aiter(call)
-    await anext(events)
+    batch = await begun(unit)
     stopped = children(unit)
     for child in stopped:
         os.kill(child, signal.SIGSTOP)
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
-        async for _ in events:
-            pass
-    assert status.decode(failed.value).failure.reason == "MODEL_FAILED"
+    await all_end(batch)
     await eventually(unit.serving, RECOVERY_SECONDS)
     assert not any(lives(child) for child in stopped)
     await unit.draw(steps=2)

@@ -63,7 +63,22 @@ async def test_ending_the_call_stops_the_sampler(either: Unit) -> None:
         return re.findall(rf"canceled after (\d+) of {own} steps", log.read_text())
 
     (steps,) = await eventually(stopped)
-    assert int(steps) < own
+    assert int(steps) < own // 2
+
+
+async def test_a_deadline_ends_the_sampler_too(either: Unit) -> None:
+    own = SLOW - 4
+    call = either.call(steps=own, deadline_seconds=0.05)
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        async for _ in call:
+            pass
+    assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    log = either.layout.logs / f"{either.engine}.log"
+
+    async def stopped() -> bool:
+        return re.search(rf"canceled after \d+ of {own} steps", log.read_text()) is not None
+
+    await eventually(stopped)
 
 
 async def test_what_cannot_be_drawn_is_refused_by_reason(either: Unit) -> None:

@@ -26,7 +26,8 @@ from PIL import Image
 
 from deploy.local import layout, probes, stack, stores, triton
 from deploy.local.layout import ROOT, Layout, environment_bin
-from deploy.local.supervisor import Part, Supervisor
+from deploy.local.part import Part
+from deploy.local.supervisor import Supervisor
 from inference.engine.pictures.masks import from_rle
 from inference.training.world.layouts import Layout as Plan
 from inference.training.world.layouts import Placed
@@ -38,6 +39,7 @@ from kit.rpc import status
 from kit.rpc.client import ServiceChannel, open_channel
 from kit.rpc.server import LIVE
 from kit.rpc.status import Refusal
+from tests.integration.inference.worker import open_worker
 from tests.studio import eventually
 
 BUNDLED = triton.MODELS / "sam3"
@@ -236,7 +238,7 @@ async def test_concepts_of_several_pictures_are_found_and_kept(either: Unit) -> 
         assert [each.concept for each in image.concepts] == ["a mug", "벽"]
         for concept in image.concepts:
             assert 0 < concept.presence < 1
-            assert len(concept.instances) == 4
+            assert (len(concept.instances), concept.left_out) == (4, 0)
             scores = [instance.score for instance in concept.instances]
             assert scores == sorted(scores, reverse=True)
             for mask in (concept.union, *(each.mask for each in concept.instances)):
@@ -277,6 +279,31 @@ async def test_both_engines_find_the_same(unit: Unit, alone: Unit) -> None:
             ]
         )
     assert found[0] == found[1]
+
+
+async def test_a_serverless_worker_finds_and_changes_the_same(unit: Unit) -> None:
+    picture = noise(13)
+    (key,) = await unit.put(picture)
+    (image,) = await unit.segment([key], "벽", "a mug")
+    named = [pb.ConceptMasks(concept=each.concept, masks=[each.union]) for each in image.concepts]
+    done = await unit.apply(image_key=key, rule=RULE, masks=named)
+    sent = {each.concept: [{"rle": each.union.rle}] for each in image.concepts}
+    asked = {"task": "segment", "image": picture, "concepts": ["벽", "a mug"], "score_min": 0}
+    async with open_worker(unit.layout) as worker:
+        _, found = await worker.job(asked)
+        _, made = await worker.job(
+            {"task": "apply_rule", "image": picture, "rule": RULE, "masks": sent}
+        )
+        _, refused = await worker.job(asked | {"model": "none"})
+    for one, other in zip(found["segmentation"]["concepts"], image.concepts, strict=True):
+        assert one["union"]["rle"] == other.union.rle
+        assert [each["rle"] for each in one["instances"]] == [
+            each.mask.rle for each in other.instances
+        ]
+        assert one["presence"] == other.presence
+    assert made["result"]["sha256"] == done.result.sha256
+    assert made["result"]["proof"]["protected_pixels"] == done.proof.protected_pixels
+    assert (refused["reason"], refused["field"]) == ("UNKNOWN_MODEL", "model")
 
 
 async def test_what_cannot_be_found_is_refused_by_reason(either: Unit) -> None:
@@ -359,6 +386,9 @@ async def test_what_a_rule_lacks_is_named(unit: Unit) -> None:
     masks[0].masks.add(rle="zzz")
     broken = await refused(unit.apply(image_key=key, rule=RULE, masks=masks))
     assert broken.violations[0].field == "masks"
+    many = [pb.ConceptMasks(concept=str(at), masks=[pb.Mask(rle="0")] * 64) for at in range(5)]
+    crowded = await refused(unit.apply(image_key=key, rule=RULE, masks=many))
+    assert (crowded.violations[0].field, "256 at most" in crowded.message) == ("masks", True)
     elsewhere = await refused(unit.apply(image_key=key, rule=RULE, result_key="works/1.png"))
     assert elsewhere.violations[0].field == "result_key"
 
@@ -438,7 +468,6 @@ async def test_a_segmenter_that_hangs_is_given_up_while_pictures_are_drawn(unit:
         os.kill(hung, signal.SIGKILL)
 
 
-@pytest.mark.skipif(not BUNDLED.is_dir(), reason="no segmenter is bundled yet")
 async def test_the_bundled_segmenter_finds_what_is_named_in_both_languages(unit: Unit) -> None:
     folder = unit.layout.data / "bundled"
     shutil.copytree(BUNDLED, folder / "sam3", dirs_exist_ok=True)

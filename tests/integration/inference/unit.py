@@ -35,11 +35,14 @@ class Unit:
     service: str = "inference"
     engine: str = "triton"
 
-    def call(self, user: uuid.UUID | None = None, **asked: Any) -> Any:
+    def call(
+        self, user: uuid.UUID | None = None, deadline_seconds: float | None = None, **asked: Any
+    ) -> Any:
         key = f"tmp/{uuid.uuid4()}/1/picture.png"
         request = pb.GenerateImageRequest(**({"prompt": "a red mug", "object_key": key} | asked))
         stub = inference_pb2_grpc.InferenceServiceStub(self.channel.channel)
-        return stub.GenerateImage(request, metadata=self.channel.metadata(user))
+        metadata = self.channel.metadata(user)
+        return stub.GenerateImage(request, metadata=metadata, timeout=deadline_seconds)
 
     async def draw(self, **asked: Any) -> tuple[list[pb.SamplingProgress], pb.GeneratedImage]:
         events = [event async for event in self.call(**asked)]

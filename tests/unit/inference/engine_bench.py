@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,17 @@ def now(work: Callable[[], None]) -> None:
     work()
 
 
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Something of a library or the engine that fails as it really may."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
 class Spied(Model):
     """A model that tells what it was asked, and fails when told to."""
 
@@ -36,8 +48,15 @@ class Spied(Model):
     def reset(self) -> None:
         self.batches: list[list[int]] = []
         self.latents: dict[int, torch.Tensor] = {}
+        self.decoded: list[list[int]] = []
+        self.before_beginning: Callable[[int], None] = lambda _: None
         self.before: Callable[[list[int]], None] = lambda _: None
+        self.before_decoding: Callable[[list[int]], None] = lambda _: None
         self.poisoned: set[int] = set()
+
+    def row(self, request, watcher, began):
+        self.before_beginning(request.seed)
+        return super().row(request, watcher, began)
 
     def predict(self, rows):
         seeds = [row.request.seed for row in rows]
@@ -50,6 +69,9 @@ class Spied(Model):
         ]
 
     def decode(self, rows):
+        seeds = [row.request.seed for row in rows]
+        self.decoded.append(seeds)
+        self.before_decoding(seeds)
         self.latents |= {row.request.seed: row.latents for row in rows}
         return super().decode(rows)
 

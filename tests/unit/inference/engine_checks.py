@@ -24,7 +24,9 @@ from inference.engine.sampling.engine import Engine
 from inference.engine.sampling.profile import measure
 from inference.engine.sampling.registry import Registry, loader
 from tests.unit.inference import (
+    fault_checks,
     full_size,
+    in_process_checks,
     material_checks,
     registry_checks,
     safety_checks,
@@ -174,13 +176,13 @@ def refusing(bench: Bench) -> dict[str, Any]:
     bench.run(engine, {"steps": 1})
     for seed in (1, 2):
         engine.submit(request(seed=seed), Heard())
+    limit, engine_module.WAITING_BYTES_MAX = engine_module.WAITING_BYTES_MAX, 20_000_000
     heavy = bench.engine()
+    engine_module.WAITING_BYTES_MAX = limit
     dot = Pixels(4096, 1024, 3, bytes(4096 * 1024 * 3))
     heavy.submit(request(image=dot, mask=Pixels(1, 1, 1, b"1")), Heard())
-    limit, engine_module.WAITING_BYTES_MAX = engine_module.WAITING_BYTES_MAX, 20_000_000
     pictures = refusal(heavy, image=dot)
     words = refusal(heavy)
-    engine_module.WAITING_BYTES_MAX = limit
     return {
         "pictures": pictures,
         "words": words,
@@ -285,6 +287,8 @@ CHECKS = (
     *material_checks.CHECKS,
     *registry_checks.CHECKS,
     *safety_checks.CHECKS,
+    *fault_checks.CHECKS,
+    *in_process_checks.CHECKS,
     *full_size.CHECKS,
 )
 

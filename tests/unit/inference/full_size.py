@@ -11,6 +11,8 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +31,32 @@ from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
+    CLIPTokenizer,
     T5Config,
     T5EncoderModel,
 )
 
+from inference.engine.device import default_device
 from inference.engine.material import Control
-from inference.engine.models.model import default_device
 from inference.engine.sampling.engine import Engine
 from inference.engine.sampling.registry import Registry, bytes_max, loader
 from tests.unit.inference import material_checks, tiny, tiny_kin
 from tests.unit.inference.engine_bench import Bench, Heard, now, request
 
+TOKENS = 77  # of a prompt, as the published tokenizers pad and cut them
+PROMPT = (
+    "a product photo of a red mug on a wooden table by a window, "
+    "in the soft light of an early morning, sharp"
+)
+
+
+def words() -> CLIPTokenizer:
+    """Bytes for words; a prompt is as long as with the published vocabulary."""
+    return tiny.tokenizer(TOKENS)
+
 
 def _clip(wide: bool) -> CLIPTextConfig:
-    words = tiny.tokenizer()
+    marks = words()
     return CLIPTextConfig(
         vocab_size=49_408,
         hidden_size=1_280 if wide else 768,
@@ -50,11 +64,11 @@ def _clip(wide: bool) -> CLIPTextConfig:
         num_hidden_layers=32 if wide else 12,
         num_attention_heads=20 if wide else 12,
         hidden_act="gelu" if wide else "quick_gelu",
-        max_position_embeddings=77,
+        max_position_embeddings=TOKENS,
         projection_dim=1_280 if wide else 768,
-        bos_token_id=words.bos_token_id,
-        eos_token_id=words.eos_token_id,
-        pad_token_id=words.pad_token_id,
+        bos_token_id=marks.bos_token_id,
+        eos_token_id=marks.eos_token_id,
+        pad_token_id=marks.pad_token_id,
     )
 
 
@@ -101,13 +115,12 @@ def transformer() -> FluxTransformer2DModel:
 
 
 def sdxl() -> StableDiffusionXLPipeline:
-    words = tiny.tokenizer()
     return StableDiffusionXLPipeline(
         _vae(latent_channels=4, scaling_factor=0.13025),
         CLIPTextModel(_clip(wide=False)),
         CLIPTextModelWithProjection(_clip(wide=True)),
-        words,
-        words,
+        words(),
+        words(),
         unet(),
         EulerDiscreteScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
@@ -138,7 +151,7 @@ def flux() -> FluxPipeline:
         FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0),
         vae,
         CLIPTextModel(_clip(wide=False)),
-        tiny.tokenizer(),
+        words(),
         T5EncoderModel(t5),
         tiny_kin.t5_tokenizer(),
         transformer(),
@@ -146,7 +159,7 @@ def flux() -> FluxPipeline:
 
 
 def full_size(_: Bench) -> dict[str, float]:
-    """Millions of parameters of every part."""
+    """Millions of parameters of every part; tokens of a long prompt and of a short one."""
     with torch.device("meta"):
         net = unet()
         parts = {
@@ -157,25 +170,40 @@ def full_size(_: Bench) -> dict[str, float]:
             "vae": _vae(latent_channels=4),
             "transformer": transformer(),
         }
-    return {
+    sizes = {
         name: round(sum(part.numel() for part in module.parameters()) / 1e6, 1)
         for name, module in parts.items()
     }
+    read = words()
+    cut, padded = read(PROMPT, truncation=True), read("a mug", padding="max_length")
+    return sizes | {"long_prompt": len(cut.input_ids), "short_prompt": len(padded.input_ids)}
+
+
+@contextmanager
+def _made_in(dtype: torch.dtype) -> Iterator[None]:
+    """Makes weights on the card where there is one, the same every time."""
+    with default_device():
+        torch.manual_seed(0)
+        torch.set_default_dtype(dtype)
+        yield
+        torch.set_default_dtype(torch.float32)
+
+
+def save_sdxl(folder: Path, *, follows_edges: bool = False) -> None:
+    """Saves SDXL in half precision, with a ControlNet for edges if wanted."""
+    with _made_in(torch.float16):
+        whole = sdxl()
+        whole.save_pretrained(folder)
+        if follows_edges:
+            net = ControlNetModel.from_unet(whole.unet)
+            net.save_pretrained(folder / "controlnets" / "canny")
 
 
 def save(root: Path) -> None:
-    """Saves both in half precision, SDXL with a ControlNet for edges."""
-    with default_device():
-        torch.manual_seed(0)
-        torch.set_default_dtype(torch.float16)
-        whole = sdxl()
-        whole.save_pretrained(root / "sdxl")
-        net = ControlNetModel.from_unet(whole.unet)
-        net.save_pretrained(root / "sdxl" / "controlnets" / "canny")
-        del whole, net
-        torch.set_default_dtype(torch.bfloat16)
+    """Saves SDXL and Flux."""
+    save_sdxl(root / "sdxl", follows_edges=True)
+    with _made_in(torch.bfloat16):
         flux().save_pretrained(root / "flux")
-        torch.set_default_dtype(torch.float32)
 
 
 def run(root: Path) -> dict[str, Any]:
@@ -192,7 +220,7 @@ def run(root: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"ends": []}
     for one in asked:
         heard, began = Heard(), time.perf_counter()
-        engine.submit(request(**one), heard)
+        engine.submit(request(prompt=PROMPT, **one), heard)
         while engine.step():
             pass
         shape = list(heard.picture.pixels.shape) if heard.picture else str(heard.error)

@@ -17,6 +17,7 @@ import torch
 
 from inference.engine.errors import EngineError
 from inference.engine.material import Control, Lora
+from inference.engine.request import Progress
 from inference.engine.sampling.engine import Engine
 from inference.engine.sampling.profile import Profile
 from inference.engine.sampling.registry import Installed, Registry
@@ -24,6 +25,8 @@ from tests.unit.inference import material_checks, tiny, tiny_kin
 from tests.unit.inference.engine_bench import BYTES_MAX, Heard, Spied, now, request
 
 STEP_SECONDS = {"tiny": 1.0, "flux": 7.0}  # predicted, of one row's step
+LATE_SECONDS = 0.5  # less than any step takes
+ADAPTERS_BYTES = 10_000
 PICTURE, MASK = material_checks.picture(), material_checks.mask()
 MODES: dict[str, dict[str, Any]] = {
     "text": {"model": "tiny"},
@@ -47,14 +50,16 @@ class Player:
         tiny_kin.build_flux().save_pretrained(root / "flux")
         self.models = {name: Spied(root / name) for name in STEP_SECONDS}
         self.alone: dict[tuple[str, int, int], torch.Tensor] = {}
+        self.room_for_one = max(one.size_bytes for one in self.models.values()) + ADAPTERS_BYTES
 
     def play(self, plan: dict[str, Any]) -> dict[str, Any]:
         """Plays one plan.
 
         Args:
-            plan: ``rows_max``, ``waiting_max``, ``memory`` (rows that fit into a call, 0: all) and
-                ``rows``: ``mode``, ``steps``, ``at`` (steps of the loop before it arrives),
-                ``leaves_after`` (steps) and ``fault``.
+            plan: ``rows_max``, ``waiting_max``, ``memory`` (rows that fit into a call, 0: all),
+                ``both_fit`` (into the memory of all models) and ``rows``: ``mode``, ``steps``,
+                ``at`` (steps of the loop before it arrives), ``leaves_after`` (steps) and
+                ``fault``.
         """
         return _Play(self, plan).run()
 
@@ -62,7 +67,8 @@ class Player:
         """The latents that such a row ends with when nobody else is there."""
         key = (mode, steps, seed)
         if key not in self.alone:
-            play = _Play(self, {"rows_max": 4, "waiting_max": 4, "memory": 0, "rows": []})
+            plan = {"rows_max": 4, "waiting_max": 4, "memory": 0, "both_fit": True, "rows": []}
+            play = _Play(self, plan)
             play.engine.submit(request(seed=seed, steps=steps, **MODES[mode]), Heard())
             while play.engine.step():
                 pass
@@ -70,22 +76,40 @@ class Player:
         return self.alone[key]
 
 
+class Leaving(Heard):
+    """A watcher that raises at the first step, where it is told to."""
+
+    def __init__(self, leaves_after: int, raises: bool) -> None:
+        super().__init__(leaves_after)
+        self._raises = raises
+
+    def progress(self, progress: Progress) -> None:
+        super().progress(progress)
+        if self._raises:
+            raise RuntimeError("nobody is there")
+
+
 class _Play:
     def __init__(self, player: Player, plan: dict[str, Any]) -> None:
         self.player, self.plan = player, plan
         self.now, self.tick = 0.0, 0
         self.calls: list[dict[str, Any]] = []
+        self.loads: list[str] = []
         for name, model in player.models.items():
             model.reset()
             model.before = lambda seeds, name=name: self.before(name, seeds)
-            model.poisoned = {n for n, row in self.rows if row["fault"] == "nan"}
+            model.before_beginning = lambda seed: self.short({seed}, "begin")
+            model.before_decoding = lambda seeds: self.short(set(seeds), "decode")
+            model.poisoned = self.faulty("nan")
         root, most = player.root, plan["rows_max"]
         profiles = {name: Profile(most, seconds) for name, seconds in STEP_SECONDS.items()}
 
         def load(path: Path) -> Installed:
+            self.loads.append(path.name)
             return Installed(player.models[path.name], profiles[path.name])
 
-        registry = Registry(root, "tiny", load, BYTES_MAX, lambda: self.now, now)
+        room = BYTES_MAX if plan["both_fit"] else player.room_for_one
+        registry = Registry(root, "tiny", load, room, lambda: self.now, now)
         self.engine = Engine(registry, plan["waiting_max"], clock=lambda: self.now)
 
     @property
@@ -96,12 +120,19 @@ class _Play:
     def before(self, model: str, seeds: list[int]) -> None:
         """Called before every call of a denoiser; a faulty one raises."""
         fits = self.plan["memory"] or len(seeds)
-        raising = [n for n, row in self.rows if row["fault"] == "raise" and n in seeds]
+        raising = self.faulty("raise") & set(seeds)
         self.calls.append({"tick": self.tick, "model": model, "seeds": seeds})
         if len(seeds) > fits:
             raise torch.OutOfMemoryError("no room")
         if raising:
             raise ValueError(f"rows {raising}")
+
+    def faulty(self, fault: str) -> set[int]:
+        return {number for number, row in self.rows if row["fault"] == fault}
+
+    def short(self, seeds: set[int], fault: str) -> None:
+        if self.faulty(fault) & seeds:
+            raise torch.OutOfMemoryError("no room")
 
     def run(self) -> dict[str, Any]:
         heard: dict[int, Heard | str] = {}
@@ -112,9 +143,9 @@ class _Play:
         while going or self.tick <= last:
             for number, row in self.rows:
                 if row["at"] == self.tick:
-                    ready[number] = not self.engine._waiting
+                    ready[number] = not len(self.engine._line)
                     heard[number] = self.arrive(number, row)
-            waiting = max(waiting, len(self.engine._waiting))
+            waiting = max(waiting, len(self.engine._line))
             called = len(self.calls)
             going = self.engine.step()
             active = max(active, *(len(rows) for rows in self.engine._active.values()), 0, 0)
@@ -126,8 +157,9 @@ class _Play:
             "ticks": self.tick,
             "waiting": waiting,
             "active": active,
-            "left": len(self.engine._waiting) + len(self.engine._active),
+            "left": len(self.engine._line) + len(self.engine._active),
             "calls": self.calls,
+            "loads": self.loads,
         }
 
     def cost(self, called: int) -> float:
@@ -135,11 +167,11 @@ class _Play:
         return STEP_SECONDS[calls[0]["model"]] * len(calls[0]["seeds"]) if calls else 0.0
 
     def arrive(self, number: int, row: dict[str, Any]) -> Heard | str:
-        heard = Heard(row["leaves_after"])
+        heard = Leaving(row["leaves_after"], raises=row["fault"] == "watch")
+        seconds = LATE_SECONDS if row["fault"] == "late" else 3_600.0
+        asked = {"seed": number, "steps": row["steps"], "timeout_seconds": seconds}
         try:
-            self.engine.submit(
-                request(seed=number, steps=row["steps"], **MODES[row["mode"]]), heard
-            )
+            self.engine.submit(request(**asked, **MODES[row["mode"]]), heard)
         except EngineError as error:
             return error.reason
         return heard

@@ -86,7 +86,9 @@ def image_to_image(bench: Bench) -> dict[str, Any]:
         for strength in (0.3, 0.75, 1.0)
     }
     heard = bench.run(bench.engine(), {"image": picture(), "strength": 0.3, "steps": 10})[0]
-    other_size = bench.run(bench.engine(), {"image": picture(200, 90), "steps": 4})[0]
+    other_size = bench.run(
+        bench.engine(), {"image": picture(200, 90), "steps": 4, "aspect": "1:1"}
+    )[0]
     assert other_size.picture
     return {
         "differences": differences,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from inference.engine.material import Lora
 from inference.engine.sampling.engine import PATIENCE_SECONDS, Engine
 from inference.engine.sampling.profile import Profile, find_knee
 from inference.engine.sampling.registry import Installed, Registry
@@ -42,6 +43,7 @@ class House:
         self.pending: list[Callable[[], None]] = []
         self.model = bench.model
         bench.model.reset()
+        bench.model.wardrobe.keep_only([])
         self.registry = Registry(
             self.root, "a", self.load, budget, lambda: self.now, self.pending.append, 1
         )
@@ -66,9 +68,9 @@ class House:
         while self.pending:
             self.pending.pop()()
 
-    def submit(self, name: str, steps: int = 3) -> Heard:
+    def submit(self, name: str, steps: int = 3, **asked: Any) -> Heard:
         heard = Heard()
-        self.engine.submit(request(model=name, steps=steps), heard)
+        self.engine.submit(request(model=name, steps=steps, **asked), heard)
         return heard
 
     def run(self) -> None:
@@ -181,23 +183,30 @@ def qualities(bench: Bench) -> dict[str, Any]:
 def knee(bench: Bench) -> dict[str, Any]:
     """Cards of known speed: how many rows they are given."""
 
-    def card(seconds: Callable[[int], float], fits: int = 64) -> dict[str, Any]:
-        cleared = []
+    def card(seconds: Callable[[int], float], fits: int = 64, spare: int = 64) -> dict[str, Any]:
+        cleared, tried = [], []
 
         def step(rows: int) -> float:
+            tried.append(rows)
             if rows > fits:
                 raise MemoryError
             return seconds(rows)
 
-        found = find_knee(step, 32, lambda: cleared.append(1))
+        found = find_knee(step, 32, lambda: cleared.append(1), lambda: tried[-1] <= spare)
         steps = [found.step_seconds(rows) for rows in (1, 3, 40)]
-        return {"rows_max": found.rows_max, "steps": steps, "cleared": len(cleared)}
+        return {
+            "rows_max": found.rows_max,
+            "steps": steps,
+            "cleared": len(cleared),
+            "tried": max(tried),
+        }
 
     return {
         "idle_until_8": card(lambda rows: 1.0 if rows <= 8 else rows / 8),
         "full_at_once": card(float),
         "never_full": card(lambda _: 1.0),
         "little_memory": card(lambda _: 1.0, fits=4),
+        "others_at_work": card(lambda _: 1.0, fits=4, spare=1),
         "one_fits": card(lambda _: 1.0, fits=1),
         "hardly_faster": card(lambda rows: rows**0.93),
     }
@@ -216,4 +225,65 @@ def hopeless(bench: Bench) -> dict[str, Any]:
     return {"outcomes": [one.outcome for one in heard], "states": house.states}
 
 
-CHECKS = (on_demand, making_room, in_use, too_big, qualities, knee, hopeless)
+def dressing(bench: Bench) -> dict[str, Any]:
+    """A row that wears an adapter waits for it to be read; others go on."""
+    house = House(bench, 1 << 20)
+    plain, dressed = house.submit("a", steps=6), house.submit("a", loras=(Lora("blue"),))
+    broken = house.submit("a", loras=(Lora("broken"),))
+    house.engine.step()
+    house.finish_loading()
+    for _ in range(3):
+        house.engine.step()
+    meanwhile = [len(plain.steps), len(dressed.steps), len(house.pending)]
+    house.run()
+    return {
+        "meanwhile": meanwhile,
+        "outcomes": [one.outcome for one in (plain, dressed, broken)],
+    }
+
+
+def room_for_adapters(bench: Bench) -> dict[str, Any]:
+    """An adapter takes room as a model does: of those that nobody uses, never of those at work."""
+    bench.model.wardrobe.keep_only([])
+    size = bench.model.wardrobe.missing_bytes([Lora("blue")])
+
+    idle = House(bench, 2 * SIZE + size - 1)
+    for name in ("a", "b"):
+        idle.submit(name)
+        idle.run()
+    displacing = idle.submit("a", loras=(Lora("blue"),))
+    idle.run()
+    busy = House(bench, 2 * SIZE + size - 1)
+    for name in ("a", "b"):
+        busy.submit(name)
+        busy.run()
+    long = busy.submit("b", steps=4)
+    busy.engine.step()
+    waiting = busy.submit("a", loras=(Lora("blue"),))
+    steps_waited = 0
+    while not long.picture:
+        busy.engine.step()
+        busy.finish_loading()
+        steps_waited += not waiting.steps
+    busy.run()
+    alone = House(bench, SIZE + size - 1)
+    hopeless = alone.submit("a", loras=(Lora("blue"),))
+    alone.run()
+    return {
+        "displacing": [displacing.outcome, idle.states["b"]],
+        "waiting": [waiting.outcome, steps_waited, busy.states["b"]],
+        "hopeless": [hopeless.outcome, str(hopeless.error)],
+    }
+
+
+CHECKS = (
+    on_demand,
+    making_room,
+    in_use,
+    too_big,
+    qualities,
+    knee,
+    hopeless,
+    dressing,
+    room_for_adapters,
+)

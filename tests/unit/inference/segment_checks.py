@@ -11,7 +11,7 @@ import json
 import random
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,131 +19,18 @@ import numpy as np
 import torch
 from PIL import Image
 
-from inference.engine.errors import EngineError
-from inference.engine.pictures.masks import to_rle
 from inference.engine.segmentation.engine import SegmentEngine
-from inference.engine.segmentation.registry import Installed, Segmenters, installed
-from inference.engine.segmentation.request import Segmentation, SegmentRequest
-from inference.engine.segmentation.segmenter import Answer, Embedding, Segmenter, Text
-from tests.unit.inference import tiny_sam3
-
-EMBEDDING_BYTES = 4 * tiny_sam3.WIDTH * (16 * 16 + 8 * 8)
-
-
-class Spied(Segmenter):
-    """A segmenter that tells what it was asked, and fails when told to."""
-
-    embedded: list[int]
-    read_words: list[str]
-    asked: list[int]
-
-    def reset(self) -> None:
-        self.embedded, self.read_words, self.asked = [], [], []
-        self.before: Callable[[int], None] = lambda _: None
-        self.poisoned = -1  # of all pairs, counted
-        self.pairs = 0
-
-    def embed(self, pictures: Sequence[Any]) -> list[Embedding]:
-        self.embedded.append(len(pictures))
-        return super().embed(pictures)
-
-    def read(self, phrases: Sequence[str]) -> list[Text]:
-        self.read_words += phrases
-        return super().read(phrases)
-
-    def ask(self, pairs: Sequence[tuple[Embedding, Text]]) -> list[Answer]:
-        self.asked.append(len(pairs))
-        self.before(len(pairs))
-        made = super().ask(pairs)
-        at = self.poisoned - self.pairs
-        self.pairs += len(pairs)
-        if 0 <= at < len(made):
-            old = made[at]
-            made[at] = Answer(old.scores, old.masks * float("nan"), old.semantic, old.presence)
-        return made
-
-
-class Heard:
-    """A watcher that keeps what it hears, and may leave."""
-
-    def __init__(self, leaves: bool = False) -> None:
-        self.said: list[Segmentation | EngineError] = []
-        self.leaves = leaves
-
-    def cancelled(self) -> bool:
-        return self.leaves
-
-    def finished(self, segmentation: Segmentation) -> None:
-        self.said.append(segmentation)
-
-    def failed(self, error: EngineError) -> None:
-        self.said.append(error)
-
-    @property
-    def outcome(self) -> str:
-        (said,) = self.said
-        return said.reason if isinstance(said, EngineError) else "MASKS"
-
-    @property
-    def answer(self) -> Segmentation:
-        (said,) = self.said
-        assert isinstance(said, Segmentation)
-        return said
-
-    @property
-    def runs(self) -> list[Any]:
-        return [
-            [to_rle(found.union), *(to_rle(each.mask) for each in found.instances)]
-            for found in self.answer.found
-        ]
-
-
-def picture(seed: int, width: int = 48, height: int = 40) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC).save(out, "PNG")
-    return out.getvalue()
-
-
-def request(seed: int = 1, *concepts: str, **more: Any) -> SegmentRequest:
-    return SegmentRequest(picture(seed), concepts or ("a red mug",), **more)
-
-
-class Bench:
-    """One model and as many engines as checks want."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        loaded = Segmenter.load(folder)
-        loaded.__class__ = Spied
-        assert isinstance(loaded, Spied)
-        self.model = loaded
-        self.now = 0.0
-
-    def installed(self, bytes_max: int = 1 << 20) -> Installed:
-        self.model.reset()
-        return installed("tiny", self.model, bytes_max)
-
-    def engine(self, bytes_max: int = 1 << 20, waiting_max: int = 64) -> SegmentEngine:
-        self.now = 0.0
-        models = Segmenters({"tiny": self.installed(bytes_max), "zebra": None})
-        return SegmentEngine(models, waiting_max, clock=lambda: self.now)
-
-    def run(self, engine: SegmentEngine, *asked: SegmentRequest) -> list[Heard]:
-        heard = [Heard() for _ in asked]
-        for one, watcher in zip(asked, heard, strict=True):
-            engine.submit(one, watcher)
-        while engine.step():
-            self.now += 1
-        return heard
-
-
-def refused(engine: SegmentEngine, asked: SegmentRequest) -> dict[str, Any]:
-    try:
-        engine.submit(asked, Heard())
-    except EngineError as error:
-        return vars(error) | {"reason": error.reason, "message": str(error)}
-    return {}
+from inference.engine.segmentation.registry import Segmenters
+from inference.engine.segmentation.request import SegmentRequest
+from tests.unit.inference import segment_limit_checks, segment_shelf_checks, tiny_sam3
+from tests.unit.inference.segment_player import (
+    EMBEDDING_BYTES,
+    Bench,
+    Heard,
+    picture,
+    refused,
+    request,
+)
 
 
 def company(bench: Bench) -> dict[str, Any]:
@@ -217,7 +104,7 @@ def remembering(bench: Bench) -> dict[str, Any]:
     small = bench.engine(bytes_max=2 * EMBEDDING_BYTES)
     for seed in (1, 2, 1, 3, 1, 2):
         bench.run(small, request(seed))
-    cache = small._segmenters.get("").embeddings
+    cache = small._segmenters.ready("tiny").embeddings
     none = bench.engine(bytes_max=EMBEDDING_BYTES - 1)
     bench.run(none, request(1))
     bench.run(none, request(1))
@@ -320,11 +207,10 @@ def refusing(bench: Bench) -> dict[str, Any]:
     none = SegmentEngine(Segmenters({}))
     english = bench.installed()
     english.segmenter.traits = type(english.segmenter.traits)(64, languages=("en",))
-    speaking = SegmentEngine(Segmenters({"english": english}))
+    speaking = SegmentEngine(Segmenters({"tiny": english}))
     found = {
         "overloaded": refused(engine, request(3)),
         "unknown": refused(engine, request(3, model="none")),
-        "broken": refused(engine, request(3, model="zebra")),
         "invalid": refused(engine, request(3, "wall", " ")),
         "none": refused(none, request(3)),
         "untranslatable": refused(speaking, request(3, "wall", "뷁")),
@@ -419,6 +305,8 @@ CHECKS = (
     remembering,
     stalling,
     turns,
+    *segment_limit_checks.CHECKS,
+    *segment_shelf_checks.CHECKS,
 )
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.local.layout import ROOT, environment_bin
+from tests.cards import card, missing
 
 SECONDS = 600
+CARD_GB = 16
 
 
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
-    if not Path("/dev/nvidiactl").exists():
-        pytest.skip("no GPU here: SAM3 in its own size was not built")
+    if why := missing(CARD_GB, card()):
+        pytest.skip(f"SAM3 in its own size was NOT built: {why}")
     checks = subprocess.run(
         [environment_bin(".venv-models") / "python", "-m", "tests.unit.inference.full_segmenter"],
         cwd=ROOT,

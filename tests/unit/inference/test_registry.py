@@ -73,8 +73,32 @@ def test_rows_per_step_end_where_the_card_is_full(found: dict[str, Any]) -> None
         "full_at_once": 2,
         "never_full": 32,
         "little_memory": 4,
+        "others_at_work": 2,
         "one_fits": 1,
         "hardly_faster": 2,
     }
     assert found["knee"]["idle_until_8"]["steps"] == [1, 1, 5]
     assert found["knee"]["little_memory"]["cleared"] == 1
+
+
+def test_a_model_is_tried_only_with_rows_for_which_there_is_memory_that_nobody_uses(
+    found: dict[str, Any],
+) -> None:
+    seen = found["knee"]["others_at_work"]
+    assert (seen["tried"], seen["cleared"]) == (2, 0)
+
+
+def test_an_adapter_is_read_while_others_are_sampled(found: dict[str, Any]) -> None:
+    seen = found["dressing"]
+    assert seen["meanwhile"] == [3, 0, 1]
+    assert seen["outcomes"] == ["PICTURE", "PICTURE", "MODEL_FAILED"]
+
+
+def test_an_adapter_takes_the_room_of_models_that_nobody_uses_or_waits(
+    found: dict[str, Any],
+) -> None:
+    seen = found["room_for_adapters"]
+    assert seen["displacing"] == ["PICTURE", "unloaded"]
+    assert seen["waiting"] == ["PICTURE", 3, "unloaded"]
+    assert seen["hopeless"][0] == "MODEL_FAILED"
+    assert "no room for adapters" in seen["hopeless"][1]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from inference.engine.errors import Canceled, InvalidRequest
 from inference.engine.pictures import files as pictures
 from inference.engine.pictures.masks import Mask
-from inference.engine.rules.apply import Applied, apply, protected_by, with_file
+from inference.engine.rules.apply import Applied, apply, with_file
 from inference.engine.rules.colour import ciede2000, largest_difference, ramp, to_lab
 from inference.engine.rules.document import Document, parse
 from inference.engine.rules.edges import Weights, inpaint_mask
@@ -261,7 +261,7 @@ def test_a_file_proves_how_far_protected_pixels_have_moved() -> None:
     masks = {"wall": Mask.of(~half), "sofa": Mask.of(half)}
     document = rule({"change": "replace", "colour": "#000000"}, "sofa")
     done = apply(before, document, masks)
-    kept, proof = protected_by(document, masks, 32, 32), done.proof
+    kept, proof = done.protected, done.proof
     for name, data in (
         ("png", pictures.encode_png(done.pixels)),
         ("jpeg", pictures.encode_jpeg(done.pixels)),

@@ -157,7 +157,7 @@ class Drawn:
         return False
 
     async def sample(self, request: ImageRequest) -> AsyncGenerator[Progress | Picture, None]:
-        yield Progress(1, 1)
+        yield Progress(1, 1, b"small" if request.previews else b"")
         yield Picture(self._pixels, "sdxl", 0, 1, 1.0, 0.0)
 
 
@@ -165,7 +165,8 @@ async def test_a_picture_that_the_external_check_refuses_never_leaves_the_engine
     moderator: Moderator,
 ) -> None:
     async with External(moderator.url) as external:
-        allowed = Checked(Drawn(DARK), external).sample(ImageRequest("a mug"))
+        asked = ImageRequest("a mug", previews=True)
+        allowed = Checked(Drawn(DARK), external).sample(asked)
         assert await anext(allowed) == Progress(1, 1)
         picture = await anext(allowed)
         refused = Checked(Drawn(BRIGHT), external).sample(ImageRequest("a mug"))

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from deploy.local.layout import ROOT, environment_bin
 from inference.engine.errors import InvalidRequest
-from inference.engine.pictures.masks import Mask
+from inference.engine.pictures.masks import Mask, Runs
 from inference.engine.segmentation.cache import ByteCache
 from inference.engine.segmentation.installed import find, read_traits
 from inference.engine.segmentation.request import Found, Instance, Segmentation, SegmentRequest
 from inference.engine.segmentation.vocabulary import asked_as, to_english
 from inference.triton import segment_wire
+
+pytestmark = pytest.mark.timeout(300)
 
 CHECKS_SECONDS = 240
 WORLD = ROOT / "inference" / "training" / "world" / "world.json"
@@ -118,7 +120,6 @@ def test_refusals_say_why(found: dict[str, Any]) -> None:
     assert reasons == {
         "overloaded": "OVERLOADED",
         "unknown": "UNKNOWN_MODEL",
-        "broken": "MODEL_FAILED",
         "invalid": "INVALID_ARGUMENT",
         "none": "UNKNOWN_MODEL",
         "untranslatable": "INVALID_ARGUMENT",
@@ -150,6 +151,85 @@ def test_a_step_that_does_not_end_is_told_from_having_nothing_to_do(
     found: dict[str, Any],
 ) -> None:
     assert found["stalling"] == {"seen": [False, True], "idle": False}
+
+
+def test_a_large_picture_with_many_concepts_keeps_the_best_and_says_how_many_it_left_out(
+    found: dict[str, Any],
+) -> None:
+    seen = found["bounding"]
+    assert seen["whole"] == [[4, 0], [4, 0]]
+    assert seen["few"] == [[2, 2], [2, 2]]
+    assert seen["best"]
+    assert seen["limits"] == [32, 32, 22, 32, 2, 1]
+
+
+def test_runs_that_are_too_long_leave_the_worst_out_and_never_the_union(
+    found: dict[str, Any],
+) -> None:
+    seen = found["bounding"]
+    assert seen["short"] == [4, 4]
+    assert seen["short_fewer"]
+    assert seen["none"] == [[0, 4], [0, 4]]
+    assert seen["unions"]
+
+
+def test_while_many_large_masks_are_made_the_engine_is_seen_to_go_on(
+    found: dict[str, Any],
+) -> None:
+    assert found["patience"]["patient"] == ["MASKS", 16]
+    assert not found["patience"]["stalled"]
+
+
+def test_time_and_leaving_are_looked_at_between_masks_of_one_call(found: dict[str, Any]) -> None:
+    # Two of 50 s, the other's own one between them, until it is out of time after 120.
+    assert found["patience"]["late"] == ["TIMEOUT", "MASKS", 3]
+    assert found["patience"]["left"] == ["CANCELED", 2]
+
+
+def test_what_is_not_there_costs_no_masks(found: dict[str, Any]) -> None:
+    assert found["absent"] == {"areas": 0, "unpacked": 0}
+
+
+def test_a_phrase_that_cannot_be_read_fails_those_who_asked_for_it(found: dict[str, Any]) -> None:
+    assert found["illegible"]["outcomes"] == ["MASKS", "MODEL_FAILED", "MODEL_FAILED"]
+
+
+def test_a_watcher_that_raises_harms_nobody_else(found: dict[str, Any]) -> None:
+    assert found["raising"] == {"good": "MASKS", "asked": "CANCELED", "after": "MASKS"}
+
+
+def test_what_was_halved_grows_back_after_good_calls(found: dict[str, Any]) -> None:
+    assert found["growing"]["sizes"] == [[8, 4, 4], [4, 4], [4, 4], [8], [8]]
+
+
+def test_a_segmenter_is_loaded_when_it_is_asked_for_and_the_least_used_makes_room(
+    found: dict[str, Any],
+) -> None:
+    seen = found["shelves"]
+    assert seen["empty"] == "UNKNOWN_MODEL"
+    assert set(seen["before"].values()) == {"unloaded"}
+    assert seen["first"][0] == "a"
+    assert seen["first"][1] < 100  # loading is no work
+    assert seen["after"] == {"a": "ready", "b": "unloaded", "c": "ready"}
+    assert seen["loads"] == ["a", "b", "c", "b", "later"]
+    assert seen["later"] == "MASKS"
+    assert seen["room"] == [True, 123]
+
+
+def test_one_that_waits_for_room_is_passed_by_nobody(found: dict[str, Any]) -> None:
+    seen = found["sharing"]
+    assert seen["outcomes"] == ["MASKS"]
+    assert seen["loads"] == ["a", "b", "a"]
+    assert seen["order"][-1] == "a3"
+
+
+def test_one_that_cannot_be_loaded_fails_alone_and_is_tried_again(found: dict[str, Any]) -> None:
+    seen = found["broken"]
+    assert (seen["beside"], seen["first"], seen["state"]) == ("MASKS", "MODEL_FAILED", "failed")
+    assert seen["soon"][0] == "MODEL_FAILED"
+    assert 0 < seen["soon"][1] <= 5
+    assert (seen["again"], seen["mended"]) == ("MODEL_FAILED", "MASKS")
+    assert seen["loads"] == ["a", "b", "b", "b"]
 
 
 @dataclass(frozen=True)
@@ -237,14 +317,10 @@ def test_requests_and_answers_travel_through_triton_as_they_are() -> None:
     assert segment_wire.decode_request(segment_wire.encode_request(asked), b"\x89PNG") == asked
     with pytest.raises(InvalidRequest, match="not a request"):
         segment_wire.decode_request(b'{"concepts": ["wall"], "colour": 1}', b"")
-    mask = Mask.of(np.eye(5, 6, dtype=bool))
-    found = Found("벽", "wall", 0.75, mask, (Instance(mask, 0.5), Instance(mask, 0.25)))
+    mask = Runs.of(Mask.of(np.eye(5, 6, dtype=bool)))
+    found = Found("벽", "wall", 0.75, mask, (Instance(mask, 0.5), Instance(mask, 0.25)), 3)
     answer = Segmentation("sam3", 5, 6, (found,), True, 0.125)
     again = segment_wire.decode_answer(segment_wire.encode_answer(answer))
     assert (again.model, again.height, again.width) == ("sam3", 5, 6)
     assert (again.was_known, again.seconds) == (True, 0.125)
-    (back,) = again.found
-    assert (back.concept, back.asked_as, back.presence) == ("벽", "wall", 0.75)
-    assert [each.score for each in back.instances] == [0.5, 0.25]
-    assert np.array_equal(back.union.whole(), mask.whole())
-    assert np.array_equal(back.instances[1].mask.whole(), mask.whole())
+    assert again.found == answer.found

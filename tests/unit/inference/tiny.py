@@ -21,13 +21,13 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 TOKENS, WIDTH = 16, 32
 
 
-def tokenizer() -> CLIPTokenizer:
+def tokenizer(tokens: int = TOKENS) -> CLIPTokenizer:
     """Bytes only; the last two ids are the marks (an end mark with id 2 means something else)."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = [*alphabet, *(f"{letter}</w>" for letter in alphabet)]
     words += ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {word: number for number, word in enumerate(words)}
-    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=TOKENS)
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=tokens)
 
 
 def build() -> StableDiffusionXLPipeline:

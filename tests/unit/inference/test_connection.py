@@ -1,0 +1,36 @@
+"""A call of Triton that is not answered: its turn did not come, or nobody is there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from deploy.local.layout import ROOT, environment_bin
+
+LATE_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def ends() -> dict[str, Any]:
+    python = environment_bin(".venv-models") / "python"
+    if not python.exists():
+        pytest.skip("NOT TESTED: the model environment is not installed (make models)")
+    command = [str(python), "-m", "tests.unit.inference.connection_checks"]
+    ran = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
+    if "No module named 'tritonclient'" in ran.stderr:
+        pytest.skip("NOT TESTED: Triton's client is not installed")
+    assert ran.returncode == 0, ran.stderr
+    return dict(json.loads(ran.stdout.splitlines()[-1]))
+
+
+def test_a_call_whose_turn_did_not_come_is_told_to_come_back(ends: dict[str, Any]) -> None:
+    assert ends["late"] == ["OVERLOADED", "Overloaded", LATE_SECONDS]
+
+
+def test_a_triton_that_is_away_is_unreachable(ends: dict[str, Any]) -> None:
+    assert ends["away"] == ["MODEL_FAILED", "Unreachable", None]

@@ -1,0 +1,116 @@
+"""An engine on a thread: whoever waits for it hears when there is nothing to wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from inference.adapters import hosting
+from inference.adapters.hosting import EngineThread
+from inference.api.port import Unreachable
+from inference.engine.errors import ERRORS
+from tests.studio import eventually
+
+
+class Engine:
+    """Runs until it is closed, or told to fall."""
+
+    def __init__(self) -> None:
+        self.stalled = False
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        self.over.wait()
+
+    def close(self) -> None:
+        self.over.set()
+
+
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Those that the process would have been sent."""
+    sent: list[int] = []
+    monkeypatch.setattr(hosting.os, "kill", lambda _, signal: sent.append(signal))
+    monkeypatch.setattr(hosting.threading, "Timer", lambda *_: threading.Thread())
+    monkeypatch.setattr(hosting, "LOOK_SECONDS", 0.02)
+    return iter([sent])
+
+
+async def test_one_that_cannot_be_made_is_said_to_have_failed_and_not_to_be_loading() -> None:
+    made: list[Engine] = []
+
+    def make() -> Engine:
+        if not made:
+            made.append(Engine())
+            raise ValueError("no such folder")
+        return made[0]
+
+    thread = EngineThread("engine", make)
+    thread.start()
+    with pytest.raises(Unreachable, match="could not be made: no such folder") as failed:
+        await thread.opened()
+    assert failed.value.reason == "MODEL_FAILED" in ERRORS
+    thread.revive()
+    assert await thread.opened() is made[0]
+    thread.close()
+
+
+async def test_while_it_is_made_it_is_loading() -> None:
+    go_on = threading.Event()
+
+    def make() -> Engine:
+        go_on.wait()
+        return Engine()
+
+    thread = EngineThread("engine", make)
+    thread.start()
+    thread.start()  # which changes nothing
+    with pytest.raises(Unreachable, match="are loading"):
+        thread.alive()
+    thread.revive()
+    go_on.set()
+    assert await thread.opened()
+    thread.close()
+    with pytest.raises(Unreachable, match="has ended"):
+        thread.alive()
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_whoever_waits_for_one_that_hangs_or_has_ended_is_told(
+    signals: Iterator[list[int]], hangs: bool
+) -> None:
+    engine, (sent,) = Engine(), signals
+    thread = EngineThread("engine", lambda: engine)
+    thread.start()
+    await thread.opened()
+    waiting = asyncio.create_task(thread.wait(asyncio.get_running_loop().create_future()))
+    thread.revive()
+    assert sent == []
+    if hangs:
+        engine.stalled = True
+    else:
+        engine.over.set()
+    with pytest.raises(Unreachable, match="has ended, or hangs"):
+        await waiting
+    thread.revive()
+    assert sent == [hosting.signal.SIGTERM]
+    thread.close()
+
+
+async def test_an_answer_is_given_as_soon_as_it_is_said() -> None:
+    thread = EngineThread("engine", Engine)
+    thread.start()
+    await thread.opened()
+    loop = asyncio.get_running_loop()
+    said: asyncio.Future[int] = loop.create_future()
+    threading.Thread(target=lambda: loop.call_soon_threadsafe(said.set_result, 8)).start()
+    assert await thread.wait(said) == 8
+    thread.close()
+
+    async def ended() -> bool:
+        return not any(each.name == "engine" for each in threading.enumerate())
+
+    await eventually(ended)
