@@ -108,13 +108,14 @@ async def jobs_room(database: Database) -> list[Probe]:
     await database.write(house, queue_service.note_started, Lease(row["id"], row["token"]))
     return [
         reads(database, jobs_service.get, OTHER, job.id),
-        reads(database, jobs_service.list_jobs, OTHER, EVERYTHING, ""),
+        reads(database, jobs_service.list_jobs, OTHER, EVERYTHING, jobs_store.Filter()),
         writes(database, jobs_service.cancel, OTHER, job.id),
         reads(database, live_store.after, job.id, 0, 100),
         reads(database, live_store.feed_after, OTHER, 0, 100),
         reads(database, live_store.feed_sequence, OTHER),
         reads(database, live_store.jobs_of_batch, OTHER, job.batch_id),
         reads(database, live_store.batch_after, [job.id], 0, 100),
+        reads(database, live_store.has_lost, [job.id], 0),
     ]
 
 
@@ -144,7 +145,7 @@ async def works_room(database: Database) -> list[Probe]:
     )
     await database.write(house, works_events.item_finished, finished)
     files = await files_room(database)
-    anything = works_store.Filter(None, None, "", "", "", "")
+    anything = works_store.Filter()
     return [
         reads(database, works_service.get, OTHER, done),
         reads(database, works_service.get_completed, OTHER, done),
@@ -172,13 +173,13 @@ async def files_room(database: Database) -> list[Probe]:
     ]
     attempt = files_store.Attempt(OWNER, ready, uuid.uuid4())
     made = files_service.Made("image/png", 444_444, "1" * 64, 8, 8, 0, has_thumbnail=True)
-    await database.write(house, files_service.begin, attempt)
+    await database.write(house, files_service.begin, attempt, 60.0)
     content = await database.write(house, files_service.settle, attempt, made, 1 << 30)
     assert content is not None
     await database.write(house, files_service.finish, attempt, content, made.sha256)
     again = files_store.Attempt(OTHER, pending, uuid.uuid4())
     begun = files_store.Attempt(OWNER, pending, uuid.uuid4())
-    await database.write(house, files_service.begin, begun)
+    await database.write(house, files_service.begin, begun, 60.0)
     stolen = files_store.Attempt(OTHER, pending, begun.id)
     refused = FileRefused("FILE_DAMAGED", "taken")
     return [
@@ -187,8 +188,9 @@ async def files_room(database: Database) -> list[Probe]:
         reads(database, files_service.resolve, OTHER, [ready, pending]),
         reads(database, files_store.page, OTHER, EVERYTHING, files_store.Filter("", "", "")),
         reads(database, files_store.used, OTHER, uuid.uuid4()),
-        writes(database, files_service.begin, again),
+        writes(database, files_service.begin, again, 60.0),
         writes(database, files_store.begin, again, 60.0),
+        writes(database, files_store.renew, stolen, 60.0),
         writes(database, files_store.give_up, stolen),
         writes(database, files_store.refuse, stolen, "file_damaged", "taken"),
         writes(database, files_store.ready, stolen, content.id),
