@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from inference.api.port import Unreachable
 from inference.engine.loop import Runs
@@ -39,6 +39,13 @@ class EngineThread(Generic[Engine]):
         self._opened = threading.Event()
         self._failure = ""
         self._closed = False
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await asyncio.to_thread(self.close)
 
     def start(self) -> None:
         """Begins to make the engine, unless it is made or being made."""
@@ -90,7 +97,7 @@ class EngineThread(Generic[Engine]):
                 return said.result()
             self.alive()
 
-    def revive(self) -> bool:
+    async def revive(self) -> bool:
         """Makes the engine anew if that failed; ends this process if it has ended or hangs.
 
         True: it is made anew, so that whoever asks again and again should do so more seldom.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Self
 
 from inference.adapters import hosting
 from inference.adapters.hosting import EngineThread
@@ -12,10 +11,11 @@ from inference.api.port import Unreachable
 from inference.engine.errors import EngineError
 from inference.engine.opening import Options, open_engine
 from inference.engine.request import ImageRequest, Picture, Progress
+from inference.engine.sampling.engine import Engine
 from inference.engine.status import ModelStatus
 
 
-class InProcess:
+class InProcess(EngineThread[Engine]):
     """An engine of this process.
 
     Args:
@@ -23,41 +23,14 @@ class InProcess:
     """
 
     def __init__(self, options: Options) -> None:
-        self._thread = EngineThread("engine", lambda: open_engine(options))
-
-    async def __aenter__(self) -> Self:
-        self.start()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await asyncio.to_thread(self.close)
-
-    def start(self) -> None:
-        """Begins to load the default model, unless it is loaded or being loaded."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Ends the engine after the step at hand; rows that are left fail."""
-        self._thread.close()
-
-    async def opened(self) -> None:
-        """Waits until the default model is loaded, or could not be.
-
-        Raises:
-            Unreachable: The engine could not be made.
-        """
-        await self._thread.opened()
+        super().__init__("engine", lambda: open_engine(options))
 
     async def models(self) -> dict[str, ModelStatus] | None:
         """How every model is; None while the engine is being made, has ended or hangs."""
         try:
-            return self._thread.alive().statuses()
+            return self.alive().statuses()
         except Unreachable:
             return None
-
-    async def revive(self) -> bool:
-        """Makes the engine anew if that failed; ends this process if it has ended or hangs."""
-        return self._thread.revive()
 
     async def sample(self, request: ImageRequest) -> AsyncGenerator[Progress | Picture, None]:
         """Samples one row; leaving the iterator stops the sampler at its next step.
@@ -71,7 +44,7 @@ class InProcess:
         """
         watcher = _Mailbox(asyncio.get_running_loop())
         try:
-            self._thread.alive().submit(request, watcher)
+            self.alive().submit(request, watcher)
             while True:
                 event = await self._next(watcher)
                 if isinstance(event, EngineError):
@@ -89,7 +62,7 @@ class InProcess:
                 return await asyncio.wait_for(watcher.box.get(), hosting.LOOK_SECONDS)
             except TimeoutError:
                 if watcher.box.empty():
-                    self._thread.alive()
+                    self.alive()
 
 
 class _Mailbox:

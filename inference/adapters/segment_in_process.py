@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Self
 
 from inference.adapters.hosting import EngineThread
 from inference.api.port import Unreachable
@@ -15,7 +14,7 @@ from inference.engine.segmentation.registry import Segmenters, loader
 from inference.engine.segmentation.request import Segmentation, SegmentRequest
 
 
-class SegmenterInProcess:
+class SegmenterInProcess(EngineThread[SegmentEngine]):
     """A segmenter of this process.
 
     Args:
@@ -23,42 +22,15 @@ class SegmenterInProcess:
     """
 
     def __init__(self, models: Path) -> None:
-        self._thread = EngineThread("segmenter", lambda: _open(models))
-
-    async def __aenter__(self) -> Self:
-        self.start()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await asyncio.to_thread(self.close)
-
-    def start(self) -> None:
-        """Begins to load the default segmenter, unless it is loaded or being loaded."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Ends the engine after the step at hand; requests that are left fail."""
-        self._thread.close()
-
-    async def opened(self) -> None:
-        """Waits until the default segmenter is loaded, or could not be.
-
-        Raises:
-            Unreachable: The engine could not be made.
-        """
-        await self._thread.opened()
+        super().__init__("segmenter", lambda: _open(models))
 
     async def ready(self) -> bool:
         """Whether the engine is made, and its thread lives and goes on."""
         try:
-            self._thread.alive()
+            self.alive()
         except Unreachable:
             return False
         return True
-
-    async def revive(self) -> bool:
-        """Ends this process where the engine has ended or hangs, or has it made anew."""
-        return self._thread.revive()
 
     async def segment(self, request: SegmentRequest) -> Segmentation:
         """Finds several concepts in one picture; cancelling it ends the work at its next step.
@@ -68,9 +40,9 @@ class SegmenterInProcess:
                 ended or hangs.
         """
         watcher = _Waiter(asyncio.get_running_loop())
-        self._thread.alive().submit(request, watcher)
+        self.alive().submit(request, watcher)
         try:
-            return await self._thread.wait(watcher.answer)
+            return await self.wait(watcher.answer)
         finally:
             watcher.answer.cancel()
 

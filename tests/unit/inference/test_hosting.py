@@ -53,7 +53,7 @@ async def test_one_that_cannot_be_made_is_said_to_have_failed_and_not_to_be_load
     with pytest.raises(Unreachable, match="could not be made: no such folder") as failed:
         await thread.opened()
     assert failed.value.reason == "MODEL_FAILED" in ERRORS
-    thread.revive()
+    await thread.revive()
     assert await thread.opened() is made[0]
     thread.close()
 
@@ -70,7 +70,7 @@ async def test_while_it_is_made_it_is_loading() -> None:
     thread.start()  # which changes nothing
     with pytest.raises(Unreachable, match="are loading"):
         thread.alive()
-    thread.revive()
+    await thread.revive()
     go_on.set()
     assert await thread.opened()
     thread.close()
@@ -87,7 +87,7 @@ async def test_whoever_waits_for_one_that_hangs_or_has_ended_is_told(
     thread.start()
     await thread.opened()
     waiting = asyncio.create_task(thread.wait(asyncio.get_running_loop().create_future()))
-    thread.revive()
+    await thread.revive()
     assert sent == []
     if hangs:
         engine.stalled = True
@@ -95,7 +95,7 @@ async def test_whoever_waits_for_one_that_hangs_or_has_ended_is_told(
         engine.over.set()
     with pytest.raises(Unreachable, match="has ended, or hangs"):
         await waiting
-    thread.revive()
+    await thread.revive()
     assert sent == [hosting.signal.SIGTERM]
     thread.close()
 
