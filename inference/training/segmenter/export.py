@@ -21,6 +21,7 @@ from inference.training.segmenter.scenes import SIDE_PX
 STAGE = "export"
 TARGET = Path("build/bundled/sam3")
 CARD = Path(__file__).with_name("card.md")
+NOTES = "notes.md"  # of the run's folder: what whoever trained has to say of it
 
 
 def export_bundle(run: Run) -> None:
@@ -73,6 +74,10 @@ def card(run: Run, scores: Path) -> str:
         else "not finished"
         for name in ("data", "dense", "places", "joint", "fine")
     }
+    notes = run.root / NOTES
     return Template(CARD.read_text(encoding="utf-8")).substitute(
-        stages, seed=run.seed, scores=table(load_gates(scores))
+        stages,
+        seed=run.seed,
+        notes=notes.read_text(encoding="utf-8").strip() if notes.exists() else "",
+        scores=table(load_gates(scores)),
     )
