@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from prometheus_client import REGISTRY, Metric
 
 from kit import metrics
@@ -44,6 +45,15 @@ def test_every_metric_is_on_the_dashboard() -> None:
     shown = " ".join(target["expr"] for panel in panels for target in panel["targets"])
     bases = {re.sub(r"_(bucket|count|sum)$", "", name) for name in known()}
     assert [base for base in sorted(bases) if base not in shown] == []
+
+
+def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
+    rules = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"]
+    names = {rule["alert"] for group in rules for rule in group["rules"]}
+    groups = yaml.safe_load((FOLDER / "alerts_test.yaml").read_text())["tests"]
+    cases = [case for group in groups for case in group["alert_rule_test"]]
+    assert {case["alertname"] for case in cases if case.get("exp_alerts")} == names
+    assert {case["alertname"] for case in cases if not case.get("exp_alerts")} == names
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is in Debian's prometheus")
