@@ -18,6 +18,9 @@ _STREAM_SECONDS = (60, 120, 300, 660)  # a picture waits in line for ten minutes
 HTTP_SECONDS = Histogram(
     "atelier_http_request_seconds", "HTTP requests", ["route", "status"], buckets=_SECONDS
 )
+HTTP_REFUSALS = Counter(
+    "atelier_http_refusals_total", "Requests that were refused, by the code of the answer", ["code"]
+)
 HTTP_STREAMS = Gauge("atelier_http_streams", "Event streams that are open")
 RPC_SECONDS = Histogram(
     "atelier_rpc_seconds",

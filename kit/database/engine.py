@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from kit.crowds import is_in_crowd
 from kit.database.session import ReadSession, Session
 from kit.errors import Unavailable
 from kit.identity import Identity, Kind
@@ -36,6 +37,9 @@ T = TypeVar("T")
 class Database:
     """One asyncpg pool under the serving role of one service.
 
+    Users' writes may take three quarters of its connections: they come in crowds and wait for each
+    other's locks. Behind them would wait who only looks, and workers, whose leases then end.
+
     Attributes:
         role: The serving role; users' transactions run under it and its row-level security. The
             house's own run under ``<role>_system``.
@@ -45,6 +49,7 @@ class Database:
     def __init__(self, url: str, pool_size: int) -> None:
         self.role = urlsplit(url).username or ""
         self.published = asyncio.Event()
+        self._crowd = asyncio.Semaphore(max(1, pool_size * 3 // 4))
         self._engine = create_async_engine(
             url.replace("postgresql://", "postgresql+asyncpg://", 1),
             pool_size=pool_size,
@@ -127,6 +132,8 @@ class Database:
     async def _begin(self, settings: Mapping[str, str]) -> AsyncIterator[AsyncConnection]:
         """Opens a transaction with settings of its own."""
         async with AsyncExitStack() as opened:
+            if is_in_crowd():
+                await opened.enter_async_context(self._turn())
             try:
                 connection = await self._start(opened, settings)
             except DBAPIError as error:
@@ -136,6 +143,19 @@ class Database:
                 # ask every connection first whether it lives would cost each transaction a turn.
                 connection = await self._start(opened, settings)
             yield connection
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Waits for one of the connections that a crowd may have."""
+        try:
+            async with asyncio.timeout(POOL_SECONDS):
+                await self._crowd.acquire()
+        except TimeoutError:
+            raise NoConnectionFree from None
+        try:
+            yield
+        finally:
+            self._crowd.release()
 
     async def _start(self, opened: AsyncExitStack, settings: Mapping[str, str]) -> AsyncConnection:
         async with AsyncExitStack() as starting:

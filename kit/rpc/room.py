@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from kit.crowds import crowding
 from kit.errors import DomainError
 from kit.identity import Identity, Kind
 from kit.rpc.contract import Policy
@@ -50,7 +51,7 @@ class Room:
         """
         is_read = policy.rate_class == "read"
         kind = "service" if identity.kind is Kind.SERVICE else "read" if is_read else "write"
-        with self._place(kind):
+        with self._place(kind), crowding(kind == "write"):
             yield
 
     @contextmanager

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deploy.local import layout, stores
-from deploy.local.supervisor import Supervisor
+from deploy.local import stores
 from kit.bus import Bus
 from kit.database import Database
 from tests.conftest import Installation
 from tests.databases import Template, Urls, template
+from tests.grounds import ground
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +32,9 @@ async def database(urls: Urls) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="session")
-async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+async def broker() -> AsyncIterator[str]:
     """A NATS of these tests' own: they take its store away, and consume under a service's name."""
-    places = layout.prepare(tmp_path_factory.mktemp("broker"))
-    async with Supervisor(places.logs) as supervisor:
+    async with ground("broker") as (places, supervisor):
         await supervisor.start([stores.nats(places)])
         yield f"nats://{places.address('nats')}"
 

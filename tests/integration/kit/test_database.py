@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import uuid
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
@@ -12,6 +13,7 @@ import pytest
 from atelier.works.v1 import projects_pb2
 from sqlalchemy.exc import DBAPIError
 
+from kit.crowds import crowding
 from kit.database import Database, ReadSession, Session, engine, idempotency
 from kit.database.migrations import migrate
 from kit.errors import IdempotencyKeyInUse, IdempotencyKeyReused, Unavailable
@@ -172,6 +174,37 @@ async def test_who_gets_no_connection_in_time_is_told_to_come_back(
     async with Database(urls.serving, 1) as small, small.transaction(HOUSE):
         with pytest.raises(Unavailable):
             await small.read(HOUSE, ReadSession.now)
+
+
+async def test_who_looks_does_not_wait_behind_a_crowd_that_waits_for_a_lock(urls: Urls) -> None:
+    holder = await asyncpg.connect(urls.serving)
+    await holder.execute("SELECT pg_advisory_lock(1)")
+    async with Database(urls.serving, 4) as small:
+        with crowding(True):
+            crowd = [asyncio.create_task(small.write(HOUSE, _wait_for_lock)) for _ in range(9)]
+        await asyncio.sleep(0)  # each of them asks for its connection
+        assert await small.read(HOUSE, ReadSession.now)
+        assert not any(each.done() for each in crowd)
+        await holder.close()
+        await asyncio.gather(*crowd)
+
+
+async def _wait_for_lock(session: Session) -> None:
+    await session.scalar("SELECT pg_advisory_xact_lock(1)")
+
+
+async def test_a_crowd_waits_for_its_turn_as_long_as_for_a_connection(
+    urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "POOL_SECONDS", 0.2)
+    async with Database(urls.serving, 4) as small:
+        with crowding(True):
+            async with AsyncExitStack() as turns:
+                for _ in range(3):
+                    await turns.enter_async_context(small.transaction(HOUSE))
+                with pytest.raises(Unavailable):
+                    await small.read(HOUSE, ReadSession.now)
+            assert await small.read(HOUSE, ReadSession.now)
 
 
 async def test_a_fault_of_ours_is_not_called_an_absence(database: Database) -> None:

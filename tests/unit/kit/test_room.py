@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from kit.crowds import is_in_crowd
 from kit.identity import Identity, Kind, system
 from kit.rpc.contract import Policy
 from kit.rpc.room import Overloaded, Room
@@ -29,6 +30,18 @@ def test_what_exceeds_a_kind_is_refused_with_a_delay_and_other_kinds_go_on() -> 
             pass
     with room.call(SUBMIT, MEMBER):
         pass
+
+
+def test_only_a_write_of_a_user_is_one_of_a_crowd() -> None:
+    room = Room(calls_max=1, streams_max=1)
+    for policy, identity, is_crowd in (
+        (SUBMIT, MEMBER, True),
+        (READ, MEMBER, False),
+        (SUBMIT, system("worker"), False),
+    ):
+        with room.call(policy, identity):
+            assert is_in_crowd() is is_crowd
+    assert not is_in_crowd()
 
 
 async def test_closing_ends_what_users_follow_and_lets_services_come_to_their_result() -> None:
