@@ -10,7 +10,7 @@ import numpy as np
 
 from inference.training.world.vocabulary import World, load_world
 
-OBJECTS_MAX = 4
+OBJECTS_MAX = load_world().objects_max
 MATERIAL_SHARE = 0.25  # of the objects that have materials
 OVERLAP_SHARE = 0.35  # of the scenes with several objects
 _KIN_SHARES = (0.45, 0.35, 0.2)  # same object, same colour, both

@@ -100,9 +100,10 @@ class Backdrop:
 class World:
     """Everything that can be drawn and named. The order of each tuple is the class order.
 
-    `styles` and `praise` are words that people add and that change nothing in the picture.
+    A picture shows `objects_max` objects at most. `styles` and `praise` are words that people add and that change nothing in the picture.
     """
 
+    objects_max: int
     categories: tuple[str, ...]
     objects: tuple[Thing, ...]
     colours: tuple[Colour, ...]
@@ -153,6 +154,7 @@ def load_world(path: Path = WORLD_PATH) -> World:
     if data["version"] != 2:
         raise ValueError(f"world version {data['version']} is not known")
     return World(
+        objects_max=data["objects_max"],
         categories=tuple(entry["id"] for entry in data["categories"]),
         objects=tuple(_thing(entry) for entry in data["objects"]),
         colours=tuple(Colour(e["id"], _names(e), _rgb(e["rgb"])) for e in data["colours"]),

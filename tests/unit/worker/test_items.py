@@ -200,7 +200,7 @@ class Receiver:
         await self.release.acquire()
 
     async def next(self) -> Update:
-        await asyncio.wait_for(self.arrived.wait(), 5)
+        await asyncio.wait_for(self.arrived.wait(), 60)
         self.arrived.clear()
         return self.received[-1]
 
@@ -248,7 +248,7 @@ async def test_what_is_written_arrives_whole_and_in_order_however_often_a_report
         progress.report(0.5, "chat", b"seen")
         for piece in ("하나 ", "둘 ", "셋" + "." * 5_000):
             progress.write(piece)
-        await asyncio.wait_for(done.wait(), 5)
+        await asyncio.wait_for(done.wait(), 60)
     assert "".join(each.text for each in taken) == "하나 둘 셋" + "." * 5_000
     for each, following in itertools.pairwise(update for update in taken if update.text):
         assert each.text_at + len(each.text) == following.text_at

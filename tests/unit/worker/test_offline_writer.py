@@ -47,6 +47,49 @@ async def test_a_request_is_mapped_onto_the_vocabulary(text: str, prompt: str) -
     assert (await WRITER.image_prompt(text, "")).prompt == prompt
 
 
+NUMBERS = ("2", "3", "4")
+LARGER = load_vocabulary(Path("inference/training/world/world.json").absolute())
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt", "dropped"),
+    [
+        (
+            "줄무늬 가방 세 개",
+            "three brown striped handbags on a white table, gray wall",
+            (),
+        ),
+        (
+            "a red balloon, a blue balloon and a metallic toy car",
+            "a red balloon, a blue balloon and a red metallic toy car on a green lawn, blue wall",
+            (),
+        ),
+        (
+            "two striped cakes and a donut",
+            "a pink cake and a pink donut on a wooden table, cream wall",
+            ("two", "striped"),
+        ),
+        (
+            "케이크, 도넛, 라떼, 모자, 립스틱, 타일, 노을",
+            "a pink cake, a pink donut, a brown latte glass and a blue cap on a tile floor, sunset",
+            ("립스틱",),
+        ),
+    ],
+)
+async def test_a_larger_world_has_materials_and_more_things(
+    text: str, prompt: str, dropped: tuple[str, ...]
+) -> None:
+    written = await OfflineWriter(LARGER).image_prompt(text, "")
+    assert written.prompt == prompt
+    assert written.dropped == dropped
+
+
+async def test_what_a_picture_has_no_room_for_is_named_as_left_out() -> None:
+    written = await WRITER.image_prompt("케이크와 라떼와 립스틱 세 개", "")
+    assert written.prompt == "a pink cake and a brown latte glass on a wooden table, cream wall"
+    assert written.dropped == ("립스틱", "세", "개")
+
+
 async def test_a_word_inside_another_word_is_not_found() -> None:
     written = await WRITER.image_prompt("아이스크림", "")  # 크림 is the name of a cosmetic jar
     assert "jar" not in written.prompt
@@ -134,4 +177,4 @@ def test_every_hint_points_at_something_of_the_world() -> None:
     for word, meaning in VOCABULARY.words.items():
         assert meaning.ids, word
         for kind, key in meaning.ids.items():
-            assert key in VOCABULARY.english[kind], word
+            assert key in (NUMBERS if kind == "count" else VOCABULARY.english[kind]), word

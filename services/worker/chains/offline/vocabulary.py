@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,13 +16,16 @@ HINTS_PATH = Path(__file__).with_name("hints.json")
 _HANGUL = range(0xAC00, 0xD7A4)
 # What may follow a name of one syllable, so that a cup (컵) is not found in other words.
 _AFTER_SYLLABLE = r"(?:(?![가-힣])|(?=[을를이가은는의에과와도]))"
-_KINDS = ("object", "colour", "surface", "backdrop")
+_KINDS = ("object", "colour", "material", "surface", "backdrop")
 _PASSES_MAX = 3
+OBJECTS_MAX = 2  # of a model that does not say how many it can show
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a word stands for, by kind (object, colour, surface, backdrop) and id.
+    """What a word stands for, by kind and id.
+
+    Kinds are object, colour, material, surface, backdrop, and count, whose id is the number.
 
     Attributes:
         ids: Ids by kind; a flavour has two: "strawberry latte" is a latte and pink.
@@ -54,6 +57,8 @@ class Vocabulary:
         korean: The first Korean name.
         flavours: Names for an object of a colour, by language and (object, colour).
         categories: The category of each object.
+        materials: What each object can be made of, besides plain.
+        objects_max: How many objects a picture can show.
         defaults: What stands where the text says nothing.
     """
 
@@ -62,6 +67,8 @@ class Vocabulary:
     korean: Mapping[str, Mapping[str, str]]
     flavours: Mapping[tuple[str, str, str], str]
     categories: Mapping[str, str]
+    materials: Mapping[str, Sequence[str]]
+    objects_max: int
     defaults: Mapping[str, Any]
     _by_length: list[str] = field(default_factory=list, repr=False)
 
@@ -88,7 +95,8 @@ class Vocabulary:
 
     def can_draw(self) -> dict[str, list[str]]:
         """Returns everything by kind, in English."""
-        return {f"{kind}s": list(self.english[kind].values()) for kind in _KINDS}
+        named = {f"{kind}s": list(self.english[kind].values()) for kind in _KINDS}
+        return {kind: names for kind, names in named.items() if names}
 
 
 def _begins_word(text: str, start: int, taken: list[bool]) -> bool:
@@ -118,7 +126,7 @@ def load_vocabulary(path: Path) -> Vocabulary:
     world = json.loads(path.read_text(encoding="utf-8"))
     hints = json.loads(HINTS_PATH.read_text(encoding="utf-8"))
     words: dict[str, Meaning] = {}
-    named = {kind: {entry["id"]: entry for entry in world[f"{kind}s"]} for kind in _KINDS}
+    named = {kind: {entry["id"]: entry for entry in world.get(f"{kind}s", ())} for kind in _KINDS}
     for name, meaning in _names(named):
         words.setdefault(name.lower(), meaning)
     for name, meaning in _hinted(hints, named):
@@ -129,6 +137,8 @@ def load_vocabulary(path: Path) -> Vocabulary:
         {kind: {key: entry["ko"][0] for key, entry in named[kind].items()} for kind in _KINDS},
         _flavours(named["object"]),
         {key: entry["category"] for key, entry in named["object"].items()},
+        {key: entry.get("materials", ()) for key, entry in named["object"].items()},
+        world.get("objects_max", OBJECTS_MAX),
         hints["defaults"],
         sorted(words, key=lambda word: (not words[word].is_name, -len(word), word)),
     )
@@ -153,6 +163,8 @@ def _hinted(hints: Mapping[str, Any], named: Named) -> Iterator[tuple[str, Meani
         for key, names in hints[f"{kind}s"].items():
             if key in named[kind]:
                 yield from ((name, Meaning({kind: key}, is_name=False)) for name in names)
+    for count, names in hints["counts"].items():
+        yield from ((name, Meaning({"count": count}, is_name=False)) for name in names)
     for place in hints["places"]:
         ids = {kind: place[kind] for kind in _KINDS if place.get(kind) in named[kind]}
         meaning = Meaning(ids, is_name=False, is_place=True)

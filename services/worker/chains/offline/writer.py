@@ -57,8 +57,9 @@ class OfflineWriter:
         # The style is the template's, not the request's, and says nothing that this model knows:
         # read like the request, a "film still" would put a reel on the table.
         matches = self.vocabulary.find(text)
-        prompt = describe(imagine(matches, self.vocabulary), self.vocabulary)
-        dropped = leave_out(text, matches, load_words(detect(text)))
+        scene = imagine(matches, self.vocabulary)
+        prompt = describe(scene, self.vocabulary)
+        dropped = leave_out(text, matches, scene, load_words(detect(text)))
         return ImagePrompt(prompt, "", dropped[:DROPPED_MAX], NAME)
 
     async def advert_copy(self, text: str, tone: str, language: str) -> AdvertCopy:
