@@ -26,8 +26,8 @@ class InferenceSettings(ServerSettings, BlobSettings):
     model_bytes_max: int = Field(
         default=0,
         ge=0,
-        description="Memory that all image models together may take; 0: 80 % of the card's, or "
-        "half of the machine's without one",
+        description="Memory that all image models together may take; 0: half of the card's, "
+        "or of the machine's without one",
     )
     safety: Literal["", "off", "local", "external"] = Field(
         default="",

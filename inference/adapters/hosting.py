@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Generic, Self, TypeVar
 
 from inference.api.port import Unreachable
-from inference.engine.loop import Runs
+from inference.engine.loop import LOAD_SECONDS_MAX, Pulse, Runs
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,9 @@ class EngineThread(Generic[Engine]):
     Args:
         name: Of the thread.
         make: Makes the engine, which may take minutes.
+
+    Attributes:
+        making: Beaten by ``make`` between its parts, each of which may take as long as a load.
     """
 
     def __init__(self, name: str, make: Callable[[], Engine]) -> None:
@@ -39,6 +42,7 @@ class EngineThread(Generic[Engine]):
         self._opened = threading.Event()
         self._failure = ""
         self._closed = False
+        self.making = Pulse()
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -52,6 +56,7 @@ class EngineThread(Generic[Engine]):
         if self._thread is not None and (self._engine is not None or self._thread.is_alive()):
             return
         self._opened.clear()
+        self.making.beat(LOAD_SECONDS_MAX)
         # One that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
@@ -68,9 +73,10 @@ class EngineThread(Generic[Engine]):
         """Waits until the engine is made.
 
         Raises:
-            Unreachable: It could not be made.
+            Unreachable: It could not be made, or its making hangs.
         """
-        await asyncio.to_thread(self._opened.wait)
+        while not (self.making.stopped or await asyncio.to_thread(self._opened.wait, LOOK_SECONDS)):
+            pass
         return self.alive()
 
     def alive(self) -> Engine:
@@ -79,6 +85,8 @@ class EngineThread(Generic[Engine]):
         Raises:
             Unreachable: It does not, or not yet.
         """
+        if self.making.stopped:
+            raise Unreachable("a model's load hangs")
         if self._engine is None:
             raise Unreachable(self._failure or "the models are loading")
         if self._thread is None or not self._thread.is_alive() or self._engine.stalled:
@@ -98,16 +106,16 @@ class EngineThread(Generic[Engine]):
             self.alive()
 
     async def revive(self) -> bool:
-        """Makes the engine anew if that failed; ends this process if it has ended or hangs.
+        """Makes the engine anew if that failed; ends this process if it or its making hangs.
 
         True: it is made anew, so that whoever asks again and again should do so more seldom.
 
         Nothing else ends a thread, or gives back what it holds of the card. Whoever started the
         process starts it anew.
         """
-        if self._closed or not self._opened.is_set():
+        if self._closed or not (self._opened.is_set() or self.making.stopped):
             return False
-        if self._engine is None:
+        if self._engine is None and not self.making.stopped:
             self.start()
             return True
         try:
@@ -127,6 +135,7 @@ class EngineThread(Generic[Engine]):
             log.exception("the engine could not be made", extra={"engine": self._name})
             self._failure = f"the engine could not be made: {error}"
         finally:
+            self.making.rest()
             self._opened.set()
         if self._engine is not None and not self._closed:
             self._engine.run()

@@ -23,7 +23,7 @@ class InProcess(EngineThread[Engine]):
     """
 
     def __init__(self, options: Options) -> None:
-        super().__init__("engine", lambda: open_engine(options))
+        super().__init__("engine", lambda: open_engine(options, self.making))
 
     async def models(self) -> dict[str, ModelStatus] | None:
         """How every model is; None while the engine is being made, has ended or hangs."""

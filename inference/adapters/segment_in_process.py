@@ -12,6 +12,7 @@ from inference.engine.errors import EngineError
 from inference.engine.segmentation.engine import SegmentEngine
 from inference.engine.segmentation.registry import Segmenters, loader
 from inference.engine.segmentation.request import Segmentation, SegmentRequest
+from inference.engine.status import ModelStatus
 
 
 class SegmenterInProcess(EngineThread[SegmentEngine]):
@@ -24,13 +25,12 @@ class SegmenterInProcess(EngineThread[SegmentEngine]):
     def __init__(self, models: Path) -> None:
         super().__init__("segmenter", lambda: _open(models))
 
-    async def ready(self) -> bool:
-        """Whether the engine is made, and its thread lives and goes on."""
+    async def models(self) -> dict[str, ModelStatus] | None:
+        """How every segmenter is; None while the engine is being made, has ended or hangs."""
         try:
-            self.alive()
+            return self.alive().statuses()
         except Unreachable:
-            return False
-        return True
+            return None
 
     async def segment(self, request: SegmentRequest) -> Segmentation:
         """Finds several concepts in one picture; cancelling it ends the work at its next step.

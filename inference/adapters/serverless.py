@@ -16,6 +16,7 @@ import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
@@ -23,6 +24,7 @@ from inference.adapters.in_process import InProcess
 from inference.adapters.jobs import masks, pictures, rules
 from inference.adapters.jobs.said import Output, Said
 from inference.adapters.segment_in_process import SegmenterInProcess
+from inference.api.together import on_a_thread
 from inference.engine.errors import EngineError, InvalidRequest, ModelFailed
 from inference.engine.opening import Options
 from inference.engine.request import Picture
@@ -48,7 +50,7 @@ class Handler:
         self._engine = engine
         self._segmenter = segmenter
         self._tell = tell
-        self._applying = asyncio.Semaphore(max(1, cores() // 2))
+        self._threads = ThreadPoolExecutor(max(1, cores() // 2), "rules")
         self._tasks: dict[str, Callable[[Job, Said], Awaitable[Output]]] = {
             "image": self._draw,
             "segment": lambda _, said: self._segment(said),
@@ -100,13 +102,11 @@ class Handler:
 
     async def _apply(self, said: Said) -> Output:
         stopped = threading.Event()
-        async with self._applying:
-            work = await asyncio.to_thread(rules.work, said)
-            try:
-                result = await asyncio.to_thread(work, stopped.is_set)
-            finally:
-                stopped.set()
-            return await asyncio.to_thread(rules.output, result)
+
+        def work() -> Output:
+            return rules.output(rules.work(said)(stopped.is_set))
+
+        return await on_a_thread(self._threads, work, stopped)
 
 
 async def _try_out(options: Options, job: Job) -> int:

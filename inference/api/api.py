@@ -74,9 +74,7 @@ class InferenceApi:
         return await self._rules.apply(request)
 
     async def ListModels(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
-        segmenters = self._segmenters.states
-        others = [pb.Model(name=name, state=state) for name, state in segmenters.items()]
-        return pb.ListModelsResponse(models=[*self._readiness.models, *others])
+        return pb.ListModelsResponse(models=[*self._readiness.models, *self._segmenters.models])
 
     async def _stored(
         self, request: pb.GenerateImageRequest, asked: ImageRequest, picture: Picture

@@ -15,7 +15,7 @@ from google.protobuf import json_format
 from inference.api.budget import Budget, Share
 from inference.api.errors import Overloaded, refusal
 from inference.api.objects import Objects, written_key
-from inference.api.together import together
+from inference.api.together import on_a_thread, together
 from inference.engine.errors import EngineError
 from inference.engine.pictures.files import FILE_BYTES_MAX, PIXELS_MAX, pixels_said
 from inference.engine.rules.document import (
@@ -128,10 +128,7 @@ class Rules:
     async def _applied(self, files: Files, document: Document, quality: int) -> Result:
         stopped = threading.Event()
         work = partial(apply_to_file, files, document, quality, stopped.is_set)
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            stopped.set()
+        return await on_a_thread(self._threads, work, stopped)
 
     async def _written(
         self, request: pb.ApplyRulesRequest, result: Result, key: str

@@ -12,7 +12,7 @@ from inference.engine.status import ModelStatus
 from kit import metrics
 
 _STATE = "MODEL_STATE_"
-_STATES = [name for name in ModelState.keys() if name != f"{_STATE}UNSPECIFIED"]  # noqa: SIM118
+_NAMES = [name for name in ModelState.keys() if name != f"{_STATE}UNSPECIFIED"]  # noqa: SIM118
 _COUNTED: Mapping[str, Counter] = {
     "steps": metrics.MODEL_STEPS,
     "step_seconds": metrics.MODEL_STEP_SECONDS,
@@ -35,7 +35,7 @@ class Shown:
             told: By the engine itself, by name; nothing where it does not answer.
         """
         known = {model.name: model.state for model in models}
-        states(known)
+        _states(known)
         for name in known:
             one = told.get(name, ModelStatus(""))
             metrics.MODEL_ROWS.labels(name).set(one.rows)
@@ -52,10 +52,10 @@ class Shown:
             self._counted[name, field] = now
 
 
-def states(known: Mapping[str, ModelState.ValueType]) -> None:
+def _states(known: Mapping[str, ModelState.ValueType]) -> None:
     """Shows which state each model or segmenter is in."""
     for name, state in known.items():
         current = ModelState.Name(state)
-        for each in _STATES:
+        for each in _NAMES:
             label = each.removeprefix(_STATE).lower()
             metrics.MODEL_STATE.labels(name, label).set(float(each == current))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Protocol
 
 from inference.engine.segmentation.request import Segmentation, SegmentRequest
+from inference.engine.status import ModelStatus
 
 
 class Segmenting(Protocol):
     """An engine that takes pictures and concepts."""
 
-    async def ready(self) -> bool:
-        """Whether it answers."""
+    async def models(self) -> dict[str, ModelStatus] | None:
+        """How every installed segmenter is, by name; None: the engine does not answer."""
 
     async def revive(self) -> bool:
         """Breaks calls that nobody will answer and starts the engine anew.

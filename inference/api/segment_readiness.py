@@ -11,16 +11,19 @@ from atelier.inference.v1.inference_pb2 import (
     MODEL_STATE_FAILED,
     MODEL_STATE_READY,
     MODEL_STATE_STARTING,
+    Model,
     ModelState,
 )
 from PIL import Image
 
-from inference.api import gauges, watching
+from inference.api import watching
+from inference.api.gauges import Shown
 from inference.api.segment_port import Segmenting
 from inference.api.watching import Proof, Watch
 from inference.engine.errors import EngineError, Overloaded
 from inference.engine.segmentation.installed import find
 from inference.engine.segmentation.request import SegmentRequest
+from inference.engine.status import ModelStatus
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,9 @@ class SegmentReadiness:
         self._engine = engine
         self._models = models
         self._states: dict[str, ModelState.ValueType] = {}
+        self._told: dict[str, ModelStatus] = {}
         self._watch = Watch(self)
+        self._shown = Shown()
 
     @property
     def installed(self) -> list[str]:
@@ -52,6 +57,21 @@ class SegmentReadiness:
         if self._watch.proof is Proof.FAILED:
             return dict.fromkeys(self.installed, MODEL_STATE_FAILED)
         return {name: self._states.get(name, MODEL_STATE_STARTING) for name in self.installed}
+
+    @property
+    def models(self) -> list[Model]:
+        """How every one is, by name: its state by trials, the rest by the engine's own word."""
+        return [self._model(name, state) for name, state in self.states.items()]
+
+    def _model(self, name: str, state: ModelState.ValueType) -> Model:
+        told = self._told.get(name, ModelStatus(""))
+        return Model(
+            name=name,
+            state=state,
+            rows=told.rows,
+            size_bytes=told.size_bytes,
+            failure=told.failure,
+        )
 
     def doubt(self) -> None:
         """Has a real request sent, because one has just failed."""
@@ -75,9 +95,10 @@ class SegmentReadiness:
         """
         while not self.installed:  # noqa: ASYNC110  # folders tell nobody when they come
             await asyncio.sleep(watching.LOOK_SECONDS)
-        answers = await self._engine.ready()
-        gauges.states(self.states)
-        return object() if answers else None
+        told = await self._engine.models()
+        self._told = told or {}
+        self._shown.models(self.models, self._told)
+        return None if told is None else object()
 
     async def passes(self) -> bool:
         """Tries every model; whether any is ready.

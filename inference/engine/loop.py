@@ -14,6 +14,8 @@ from typing import Protocol
 log = logging.getLogger(__name__)
 
 STALL_SECONDS = 120.0  # a call of a model takes well below a second on a card, at most a few
+# Of one part of a load: 34 GB of weights come at 57 MB a second within it.
+LOAD_SECONDS_MAX = 600.0
 
 
 class Pulse:
@@ -42,12 +44,55 @@ class Pulse:
         return due is not None and self._clock() > due
 
 
+class Beside:
+    """Work beside the loop, of which it is known whether any will not end.
+
+    Args:
+        background: Has work done on another thread.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        background: Callable[[Callable[[], None]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._background = background
+        self._clock = clock
+        self._under_way: set[Pulse] = set()
+
+    def do(self, work: Callable[[], None], pulse: Pulse | None = None) -> None:
+        """Has work done; it hangs where it, or a part of it, takes longer than a load may.
+
+        Args:
+            work: Raises nothing.
+            pulse: Beaten by the work between its parts; None: it has none.
+        """
+        felt = pulse or Pulse(self._clock)
+        felt.beat(LOAD_SECONDS_MAX)
+        self._under_way.add(felt)
+
+        def watched() -> None:
+            try:
+                work()
+            finally:
+                felt.rest()
+                self._under_way.discard(felt)
+
+        self._background(watched)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether any of it will not end; from any thread."""
+        return any(pulse.stopped for pulse in tuple(self._under_way))
+
+
 class Runs(Protocol):
     """An engine: it works on the thread that runs it, and others see whether it goes on."""
 
     @property
     def stalled(self) -> bool:
-        """Whether a step has been going on for so long that it will not end."""
+        """Whether a step or a load has been going on for so long that it will not end."""
 
     def run(self) -> None:
         """Works until :meth:`close`."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from inference.engine.device import default_device
+from inference.engine.device import default_device, total_bytes
+from inference.engine.loop import Pulse
+from inference.engine.memory import split
 from inference.engine.safety.local import Local
 from inference.engine.safety.port import Check, Off
 from inference.engine.sampling.engine import WAITING_MAX, Engine
-from inference.engine.sampling.registry import Registry, bytes_max, loader
+from inference.engine.sampling.registry import Registry, loader
+
+log = logging.getLogger(__name__)
 
 LOCAL, EXTERNAL = "local", "external"
 SAFETY = ("", "off", LOCAL, EXTERNAL)
@@ -26,8 +31,8 @@ class Options:
         default_model: Which one is meant where a request names neither a model nor a quality; it is
             loaded before the first request.
         waiting_max: Rows that may wait.
-        model_bytes_max: Memory that all models together may take; 0: 80 % of the card's, or half of
-            the machine's without one.
+        model_bytes_max: Memory that all models together may take; 0: half of the card's, or of the
+            machine's without one.
         safety: ``local`` has every picture checked here; ``external`` says that whoever hands the
             pictures on has them checked; ``off`` or empty: nobody checks them.
         safety_dir: The model of that check.
@@ -65,18 +70,31 @@ class Options:
         )
 
 
-def open_engine(options: Options) -> Engine:
+def open_engine(options: Options, loading: Pulse | None = None) -> Engine:
     """Makes an engine whose default model is loaded, if it can be.
+
+    Args:
+        options: Of the engine.
+        loading: Beaten between the parts of a load; of whoever wonders whether this one goes on.
 
     Raises:
         ValueError: No such check is known, or its model is not named.
     """
     check = _check(options)
     device = default_device()
-    size = options.model_bytes_max or bytes_max(device)
+    shared = split(total_bytes(device), device.type)
+    if shared.left < 0:
+        log.warning("settings give away %d bytes more than there are", -shared.left)
+    size = options.model_bytes_max or shared.models
     number_bytes = 2 if device.type == "cuda" else 4
+    loading = loading or Pulse()
     registry = Registry(
-        options.models, options.default_model, loader(device), size, number_bytes=number_bytes
+        options.models,
+        options.default_model,
+        loader(device, loading),
+        size,
+        number_bytes=number_bytes,
+        loading=loading,
     )
     engine = Engine(registry, options.waiting_max, check=check)
     registry.preload()

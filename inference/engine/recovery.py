@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 import torch
 
+from inference.engine.caps import Caps
 from inference.engine.errors import EngineError, ModelFailed
 
 log = logging.getLogger(__name__)
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+Key = TypeVar("Key", bound=Hashable)
 
 _NO_MEMORY = "can't allocate memory"  # how torch says it of the machine's own
 
@@ -44,6 +46,42 @@ def each(
     else:
         groups = [[row] for row in rows]
     return [one for group in groups if group for one in _last_attempt(work, group)]
+
+
+def each_within(
+    caps: Caps[Key],
+    key: Key,
+    most: int,
+    work: Callable[[Sequence[In]], Sequence[Out]],
+    rows: Sequence[In],
+    clear_cache: Callable[[], None],
+) -> tuple[list[Out | EngineError], bool]:
+    """As :func:`each`, and has the caps learn how many rows a call may take.
+
+    Args:
+        caps: Of calls like this one.
+        key: What calls have in common that take the same memory.
+        most: Rows of a call where memory suffices.
+        work: As above, as are the others.
+        rows: What the call is for.
+        clear_cache: Called where memory was short.
+
+    Returns:
+        For every row its result, or why there is none; and whether memory was short.
+    """
+    memory_short = False
+
+    def clear() -> None:
+        nonlocal memory_short
+        memory_short = True
+        clear_cache()
+
+    made = each(work, rows, clear)
+    if memory_short:
+        caps.short(key, len(rows))
+    else:
+        caps.went_well(key, len(rows), most)
+    return made, memory_short
 
 
 def short_of_memory(error: Exception) -> bool:

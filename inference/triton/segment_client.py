@@ -9,7 +9,8 @@ import numpy as np
 from tritonclient.grpc import InferInput
 
 from inference.engine.segmentation.request import Segmentation, SegmentRequest
-from inference.triton import segment_wire
+from inference.engine.status import ModelStatus
+from inference.triton import segment_wire, wire
 from inference.triton.connection import Connection, numbers, texts
 
 
@@ -30,9 +31,12 @@ class TritonSegmenter:
     async def __aexit__(self, *exc: object) -> None:
         await self._connection.__aexit__(*exc)
 
-    async def ready(self) -> bool:
-        """Whether the model's process answers."""
-        return await self._connection.ping(_inputs(segment_wire.PING, b"")) is not None
+    async def models(self) -> dict[str, ModelStatus] | None:
+        """How every segmenter is, by the engine's own word; None: it does not answer."""
+        answer = await self._connection.ping(_inputs(segment_wire.PING, b""))
+        if answer is None:
+            return None
+        return wire.decode_statuses(answer.as_numpy(segment_wire.ANSWER).reshape(-1)[0])
 
     async def revive(self) -> bool:
         """Breaks the calls that nobody will answer and loads the model anew, where Triton lives."""

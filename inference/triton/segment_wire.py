@@ -16,7 +16,7 @@ from inference.engine.pictures.masks import Box, Runs
 from inference.engine.segmentation.request import Found, Instance, Segmentation, SegmentRequest
 
 MODEL = "segment"
-PING = b""  # answered at once, as long as the engine lives
+PING = b""  # answered at once with the segmenters' states, as long as the engine lives
 REQUEST, PICTURE, ANSWER = "request", "picture", "answer"
 _FIELDS = ("concepts", "model", "score_min", "mask_threshold", "timeout_seconds")
 

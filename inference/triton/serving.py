@@ -61,10 +61,11 @@ class Hosted(Generic[Engine]):
 
     def close(self) -> None:
         """Ends the engine; what is left in it fails."""
+        hangs = self.engine.stalled
         self.engine.close()
         self._thread.join(JOIN_SECONDS)
-        if self._thread.is_alive():
-            # It hangs in the driver. Only with its process it gives back the card.
+        if hangs or self._thread.is_alive():
+            # A step or a load hangs in the driver. Only with its process it gives back the card.
             os._exit(1)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from diffusers.utils.logging import disable_progress_bar
 
-from tests.bench import _gpu_levers, _gpu_segment, _gpu_serving
+from tests.bench import _gpu_flux, _gpu_levers, _gpu_segment, _gpu_serving
 from tests.bench._gpu_setting import DRY, FULL, Setting
 from tests.bench.record import Record
 
@@ -26,6 +26,7 @@ PARTS: dict[str, Part] = {
     "serving": _gpu_serving.part,
     "levers": _gpu_levers.part,
     "segment": _gpu_segment.part,
+    "flux": _gpu_flux.part,
 }
 
 

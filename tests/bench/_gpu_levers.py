@@ -1,8 +1,9 @@
 """What would make a picture cheaper: each lever alone and all together, on our engine.
 
-FP8, compiled graphs, no guidance for the last share of the steps, the prediction of a step taken
-for the next one too. What a lever changes is seen on pictures of the bundled model, which has
-learned something: the mean difference of their bytes from those that are drawn without it.
+FP8, compiled graphs, those tuned by trying kernels out, no guidance for the last share of the
+steps, the prediction of a step taken for the next one too, or only its deepest features. What a
+lever changes is seen on pictures of the bundled model, which has learned something: the mean
+difference of their bytes from those that are drawn without it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from inference.engine.request import Picture
 from inference.engine.sampling.profile import measure
 from inference.engine.sampling.registry import Installed
 from tests.bench import _gpu_float8
+from tests.bench._gpu_features import Predict, with_feature_cache
 from tests.bench._gpu_serving import engine, with_unet
 from tests.bench._gpu_setting import (
     BUNDLED,
@@ -44,7 +46,8 @@ CUT_SHARE = 0.4  # of the steps, the last ones, without guidance
 CACHED_FROM, CACHED_TO = 0.25, 0.75  # between these shares every other step is not asked for
 AS_IT_IS = "as it is"
 MATMULS = 20
-Predict = Callable[[Sequence[Row]], list[torch.Tensor]]
+# Without CUDA graphs: torch keeps those by the thread that made them, and each engine has its own.
+TUNED = "max-autotune-no-cudagraphs"
 Lever = Callable[[Predict], Predict]
 
 
@@ -99,12 +102,17 @@ def part(setting: Setting, folder: Path) -> Iterator[Record | str]:
 def _variants(model: Model, setting: Setting) -> dict[str, Variant]:
     own = Denoiser.of(model).own
     fast = compiled(own, setting)
+    tuned = compiled(own, setting, is_off=setting.is_dry, mode=TUNED)
     both: tuple[Lever, ...] = (without_late_guidance, with_step_cache)
     found = {
         AS_IT_IS: Variant(own),
         "compiled": Variant(fast, is_compiled=True),
+        TUNED: Variant(tuned, is_compiled=True),
         f"no guidance for the last {CUT_SHARE:.0%}": Variant(own, both[:1]),
         "every other step of the middle half cached": Variant(own, both[1:]),
+        "features of the depths cached for as many": Variant(
+            own, (with_feature_cache(own, _spared),)
+        ),
         "cut and cached": Variant(own, both),
         "compiled, cut and cached": Variant(fast, both, is_compiled=True),
     }
@@ -143,7 +151,7 @@ def _speeds(setting: Setting, folder: Path) -> Iterator[Record | str]:
     for turn in range(setting.rounds + 1):
         for (name, count), seen in rates.items():
             began = time.perf_counter()
-            _draw(folder.parent, installed, variants[name], setting, count)
+            draw(folder.parent, installed, variants[name], setting, count)
             if turn:  # the first one compiles and warms up
                 seen.append(count / (time.perf_counter() - began))
     for (name, count), own in rates.items():
@@ -160,14 +168,19 @@ def _asked(model: Model, setting: Setting) -> str:
     return f"{model.base_px} px, {setting.steps[-1]} steps"
 
 
-def _draw(
-    root: Path, installed: Installed, variant: Variant, setting: Setting, count: int
+def draw(
+    root: Path,
+    installed: Installed,
+    variant: Variant,
+    setting: Setting,
+    count: int,
+    steps: int = 0,
 ) -> list[Picture]:
-    """Pictures that are asked for at once."""
+    """Pictures that are asked for at once; 0 steps: as many as the setting's last."""
     ended = [_Kept() for _ in range(count)]
     with using(installed.model, variant), engine(root, installed) as submit:
         for number, one in enumerate(ended):
-            submit(request(number, setting.steps[-1]), one)
+            submit(request(number, steps or setting.steps[-1]), one)
         return [one.picture() for one in ended]
 
 
@@ -208,11 +221,11 @@ def _changes(setting: Setting, folder: Path) -> Iterator[Record]:
     model = Model(NAME, folder, setting.device)
     installed = Installed(model, measure(model))
     variants = _variants(model, setting)
-    plain = _draw(folder.parent, installed, variants[AS_IT_IS], setting, setting.seen)
+    plain = draw(folder.parent, installed, variants[AS_IT_IS], setting, setting.seen)
     for name, variant in variants.items():
         if variant.is_compiled:
             continue  # the same numbers, but for their rounding
-        drawn = _draw(folder.parent, installed, variant, setting, setting.seen)
+        drawn = draw(folder.parent, installed, variant, setting, setting.seen)
         pairs = zip(drawn, plain, strict=True)
         apart = [np.abs(a.pixels.astype(int) - b.pixels.astype(int)).mean() for a, b in pairs]
         what = "nothing" if name == AS_IT_IS else name

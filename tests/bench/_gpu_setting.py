@@ -11,7 +11,7 @@ import torch
 
 from inference.engine.models.model import Model
 from inference.engine.request import TIMEOUT_SECONDS_MAX, ImageRequest
-from tests.unit.inference import full_segmenter, full_size, tiny, tiny_sam3
+from tests.unit.inference import full_segmenter, full_size, tiny, tiny_kin, tiny_sam3
 
 NAME = "sdxl"
 GUIDANCE_SCALE = 5.0
@@ -56,6 +56,12 @@ class Setting:
         else:
             full_size.save_sdxl(folder)
 
+    def save_flux(self, folder: Path) -> None:
+        if self.is_dry:
+            tiny_kin.build_flux().save_pretrained(folder)
+        else:
+            full_size.save_flux(folder)
+
     def save_sam3(self, folder: Path) -> None:
         if self.is_dry:
             tiny_sam3.save(folder)
@@ -80,7 +86,7 @@ def request(number: int, steps: int) -> ImageRequest:
 
 
 class Denoiser:
-    """The UNet that a model or a pipeline calls, and how to put another in its place."""
+    """The denoiser that a model or a pipeline calls, and how to put another in its place."""
 
     def __init__(self, owner: Any, name: str) -> None:
         self._owner, self._name = owner, name
@@ -88,20 +94,21 @@ class Denoiser:
 
     @classmethod
     def of(cls, model: Model) -> Denoiser:
-        return cls(model._architecture, "_unet")
+        architecture = model._architecture
+        return cls(architecture, "_unet" if hasattr(architecture, "_unet") else "_transformer")
 
     def put(self, unet: Any) -> None:
         setattr(self._owner, self._name, unet)
 
 
-def compiled(unet: Any, setting: Setting, *, is_off: bool = False) -> Any:
+def compiled(unet: Any, setting: Setting, *, is_off: bool = False, mode: str | None = None) -> Any:
     """The same weights, compiled for the first size of a batch, then once more for every other.
 
     Tracing takes a dry run most of its time: it is done there once for all sizes, and not where it
-    is off.
+    is off. The mode is the card's compiler's.
     """
-    dynamic = True if setting.is_dry else None
-    return torch.compile(unet, backend=setting.backend, dynamic=dynamic, disable=is_off)
+    dynamic, mode = (True, None) if setting.is_dry else (None, mode)
+    return torch.compile(unet, backend=setting.backend, dynamic=dynamic, mode=mode, disable=is_off)
 
 
 def synchronize(device: torch.device) -> None:

@@ -1,13 +1,14 @@
-"""SDXL and SAM3 in their own sizes on a card: our engine beside diffusers, and what more would add.
+"""SDXL, Flux and SAM3 in their own sizes on a card: our engine beside diffusers, and more levers.
 
 Pictures a second and their latency at 1,024 px, 20 and 30 steps, for 1, 4 and 8 users and for
 Poisson arrivals, through our engine and through diffusers as it is and compiled; what FP8, compiled
-graphs, steps without guidance and a cache of steps add; how much of the card's matmul rate is used;
-SAM3's first and second prompt. Weights are random: times do not depend on them. Without a card
-nothing is measured.
+graphs (tuned too), steps without guidance and caches of steps and of features add; how much of the
+card's matmul rate is used; SAM3's first and second prompt; Flux at once by ours and by diffusers.
+Weights are random: times do not depend on them. Without a card nothing is measured; what does not
+fit on it (Flux takes 34 GB) is said so, and the others go on.
 
 ``python -m tests.bench.gpu --dry-run`` takes every path with tiny models on the CPU and keeps
-nothing. ``BENCH_PARTS=serving,levers,segment`` chooses, ``BENCH_ROUNDS`` counts.
+nothing. ``BENCH_PARTS=serving,levers,segment,flux`` chooses, ``BENCH_ROUNDS`` counts.
 """
 
 from __future__ import annotations

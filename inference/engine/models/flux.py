@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import FluxPipeline
 from torch import nn
 
 from inference.engine.errors import InvalidRequest
+from inference.engine.models import pipeline
 from inference.engine.models.adapter import Weights
 from inference.engine.models.codec import Codec
 from inference.engine.models.control import Hint
@@ -34,14 +34,7 @@ class Flux:
 
     def __init__(self, directory: Path, device: torch.device) -> None:
         self._device = device
-        self._dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-        self._pipeline: Any = FluxPipeline.from_pretrained(
-            directory,
-            local_files_only=True,
-            use_safetensors=True,
-            dtype=self._dtype,
-            low_cpu_mem_usage=False,
-        ).to(device)
+        self._pipeline, self._dtype = pipeline.read(FluxPipeline, directory, device, torch.bfloat16)
         self._transformer = self._pipeline.transformer.eval()
         self.codec = Codec(self._pipeline.vae)
         self.scheduler = self._pipeline.scheduler

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import StableDiffusionXLPipeline
 from torch import nn
 
+from inference.engine.models import pipeline
 from inference.engine.models.adapter import Weights
 from inference.engine.models.codec import Codec
 from inference.engine.models.control import ControlNets, Hint
@@ -31,15 +31,9 @@ class Sdxl:
 
     def __init__(self, directory: Path, device: torch.device) -> None:
         self._device = device
-        self._dtype = torch.float16 if device.type == "cuda" else torch.float32
-        self._pipeline: Any = StableDiffusionXLPipeline.from_pretrained(
-            directory,
-            local_files_only=True,
-            use_safetensors=True,
-            dtype=self._dtype,
-            low_cpu_mem_usage=False,  # the other way needs accelerate, which is not installed
-            add_watermarker=False,
-        ).to(device)
+        self._pipeline, self._dtype = pipeline.read(
+            StableDiffusionXLPipeline, directory, device, torch.float16, add_watermarker=False
+        )
         self._unet = self._pipeline.unet.eval()
         self._controls = ControlNets(directory, self._dtype, device)
         self.codec = Codec(self._pipeline.vae)

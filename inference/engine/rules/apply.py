@@ -88,11 +88,20 @@ def apply(
     canvas = _Canvas(pixels.copy(), None if alpha is None else alpha.copy())
     seen = []
     for change in document.changes:
-        if stopped():
-            raise Canceled("canceled by the caller")
+        go_on(stopped)
         seen.append(canvas.make(change, _unpacked(masks[change.concept]), protected, images))
     proof = Proof(protected.area, _differing(pixels, alpha, canvas, protected), {})
     return Applied(canvas.pixels, canvas.alpha, tuple(seen), protected, proof)
+
+
+def go_on(stopped: Callable[[], bool]) -> None:
+    """Returns where nobody has ended the work.
+
+    Raises:
+        Canceled: `stopped` says so.
+    """
+    if stopped():
+        raise Canceled("canceled by the caller")
 
 
 def with_file(proof: Proof, name: str, before: Pixels, decoded: Pixels, protected: Mask) -> Proof:
@@ -141,12 +150,10 @@ class _Canvas:
     def _paint(self, effect: Effect, weights: Weights) -> None:
         box = weights.box
         patch = self.pixels[box.y : box.y + box.height, box.x : box.x + box.width]
-        painted = effect.paint(Patch(patch, weights.weights, box))
-        if effect.heeds_weights:
-            cv2.copyTo(painted, weights.weights, patch)
-        else:
+        painted = np.ascontiguousarray(effect.paint(Patch(patch, weights.weights, box)))
+        if not effect.heeds_weights:
             _mix_edge(effect, patch, painted, weights.weights)
-            cv2.copyTo(painted, cv2.inRange(weights.weights, 255, 255), patch)
+        cv2.copyTo(painted, weights.weights, patch)
         if effect.opaque and self.alpha is not None:
             seen = self.alpha[box.y : box.y + box.height, box.x : box.x + box.width]
             np.maximum(seen, weights.weights, out=seen)
@@ -160,15 +167,16 @@ class _Canvas:
 
 
 def _mix_edge(effect: Effect, patch: Pixels, painted: Pixels, weights: Bits) -> None:
-    """Mixes where a change is seen in part, as few pixels as that are."""
+    """Mixes into what was painted where it is seen in part, as few pixels as that are."""
     soft = cv2.inRange(weights, 1, 254)
     edge = cv2.countNonZero(soft)
     if edge > _DENSE_SHARE * soft.size:
-        cv2.copyTo(effect.mix(patch, painted, weights), soft, patch)
+        cv2.copyTo(effect.mix(patch, painted, weights), soft, painted)
     elif edge:
-        columns, rows = cv2.findNonZero(soft)[:, 0].T
-        few = [each[rows, columns][:, None] for each in (patch, painted, weights)]
-        patch[rows, columns] = effect.mix(*few)[:, 0]
+        places, pixels = np.flatnonzero(soft != 0), painted.reshape(-1, 3)
+        # As one row: OpenCV's calls begin anew with every row.
+        before, after = (each.reshape(-1, 3).take(places, 0)[None] for each in (patch, pixels))
+        pixels[places] = effect.mix(before, after, weights.reshape(-1).take(places)[None])[0]
 
 
 def _check(document: Document, masks: Masks, images: Images, height: int, width: int) -> None:

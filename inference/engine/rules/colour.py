@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
-_TO_XYZ = np.array(
+TO_XYZ = np.array(
     [
         [0.4124564, 0.3575761, 0.1804375],
         [0.2126729, 0.7151522, 0.0721750],
         [0.0193339, 0.1191920, 0.9503041],
     ]
 )
-_WHITE = np.array([0.95047, 1.0, 1.08883])
-_DELTA = 6 / 29
-_SHARES = 513  # of the chroma that was asked for
+FROM_XYZ = np.linalg.inv(TO_XYZ)
+WHITE = np.array([0.95047, 1.0, 1.08883])
+DELTA = 6 / 29
 _IN_GAMUT = 1e-6
 _PAIRS_AT_ONCE = 1 << 18
 
@@ -28,60 +26,51 @@ def from_hex(colour: str) -> Pixels:
     return np.frombuffer(bytes.fromhex(colour[1:]), np.uint8)
 
 
-def to_lab(rgb: Pixels) -> Floats:
-    """L 0 to 100, a and b, of sRGB bytes (..., 3)."""
-    light = rgb.astype(np.float64) / 255
-    light = np.where(light <= 0.04045, light / 12.92, ((light + 0.055) / 1.055) ** 2.4)
-    xyz = light @ _TO_XYZ.T / _WHITE
-    f = np.where(xyz > _DELTA**3, np.cbrt(xyz), xyz / (3 * _DELTA**2) + 4 / 29)
+def in_light(code: Floats) -> Floats:
+    """Linear light, 0 to 1, of sRGB from 0 to 1."""
+    return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
+
+
+def coded(light: Floats) -> Floats:
+    """sRGB, 0 to 1, of linear light from 0 to 1."""
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def root(share: Floats) -> Floats:
+    """CIE 15's f: the cube root, but straight where it is dark."""
+    return np.where(share > DELTA**3, np.cbrt(share), share / (3 * DELTA**2) + 4 / 29)
+
+
+def to_lab(rgb: Pixels | Floats) -> Floats:
+    """L 0 to 100, a and b, of sRGB (..., 3) from 0 to 255."""
+    f = root(in_light(rgb.astype(np.float64) / 255) @ TO_XYZ.T / WHITE)
     return np.stack(
         [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1
     )
 
 
-def _linear(lab: Floats) -> Floats:
+def to_light(lab: Floats) -> Floats:
     """Linear RGB, below 0 or above 1 where the colour cannot be shown."""
     y = (lab[..., 0] + 16) / 116
     f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], -1)
-    xyz = np.where(f > _DELTA, f**3, 3 * _DELTA**2 * (f - 4 / 29)) * _WHITE
-    return xyz @ np.linalg.inv(_TO_XYZ).T
+    xyz = np.where(f > DELTA, f**3, 3 * DELTA**2 * (f - 4 / 29)) * WHITE
+    return xyz @ FROM_XYZ.T
+
+
+def shown(lab: Floats) -> NDArray[np.bool_]:
+    """Whether colours (..., 3) can be shown."""
+    light = to_light(lab)
+    return ((light >= -_IN_GAMUT) & (light <= 1 + _IN_GAMUT)).all(-1)
+
+
+def to_srgb(lab: Floats) -> Floats:
+    """As sRGB from 0 to 255, not rounded, cut to what can be shown."""
+    return 255 * coded(np.clip(to_light(lab), 0, 1))
 
 
 def to_rgb(lab: Floats) -> Pixels:
     """The nearest sRGB bytes (..., 3)."""
-    light = np.clip(_linear(lab), 0, 1)
-    coded = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(coded * 255).astype(np.uint8)
-
-
-@lru_cache(maxsize=64)
-def ramp(colour: str) -> tuple[Pixels, Pixels]:
-    """A colour at every lightness.
-
-    Where it cannot be shown that light or that dark, it is paler: lightness is kept, chroma is not.
-    The brightest yellows end abruptly, for nothing lighter of their hue is nearly as rich.
-
-    Args:
-        colour: "#rrggbb".
-
-    Returns:
-        By lightness in OpenCV's bytes (0 to 255 for L 0 to 100): RGB (256, 3), and a and b in
-        OpenCV's bytes (256, 2).
-    """
-    lightness = np.arange(256) / 2.55
-    wanted = to_lab(from_hex(colour))[1:]
-    shares = np.linspace(0, 1, _SHARES)
-    lab = np.empty((256, _SHARES, 3))
-    lab[..., 0], lab[..., 1:] = lightness[:, None], shares[:, None] * wanted
-    light = _linear(lab)
-    # Not by halving: around yellow a colour may be shown whose paler kin cannot.
-    shown = ((light >= -_IN_GAMUT) & (light <= 1 + _IN_GAMUT)).all(-1)
-    richest = _SHARES - 1 - shown[:, ::-1].argmax(1)
-    chroma = shares[richest, None] * wanted
-    return (
-        to_rgb(np.column_stack([lightness, chroma])),
-        np.rint(chroma + 128).clip(0, 255).astype(np.uint8),
-    )
+    return np.rint(to_srgb(lab)).astype(np.uint8)
 
 
 def ciede2000(first: Floats, second: Floats) -> Floats:

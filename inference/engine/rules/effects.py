@@ -7,16 +7,15 @@ takes of it what the weights say. All pictures are uint8 (height, width, 3), RGB
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from inference.engine.pictures.masks import Bits, Box
-from inference.engine.rules import colour
+from inference.engine.rules import chroma, colour
 from inference.engine.rules.colour import Pixels
 from inference.engine.rules.document import Change
 
@@ -75,21 +74,17 @@ class Recolour(_Mixed):
     """A colour in place of the old one, as light or dark as each pixel was.
 
     Lightness carries the texture. The new pixel follows from the old one's lightness alone, so
-    that one look-up takes the place of the way back from Lab.
+    that one look-up takes the place of the way to Lab and back.
     """
 
     colour: str
 
     def paint(self, patch: Patch) -> Pixels:
-        lab = cv2.cvtColor(patch.pixels, cv2.COLOR_RGB2Lab)
-        rgb, _ = colour.ramp(self.colour)
-        return cv2.applyColorMap(cv2.extractChannel(lab, 0), rgb.reshape(256, 1, 3))
+        return chroma.painted(patch.pixels, chroma.ramp(self.colour))
 
-    def mix(self, before: Pixels, after: Pixels, weights: Bits) -> Pixels:
+    def mix(self, before: Pixels, after: Pixels, weights: Bits) -> Pixels:  # noqa: ARG002
         """Mixes chroma only: halfway between two colours there would be a dark seam."""
-        lightness, *old = cv2.split(cv2.cvtColor(before, cv2.COLOR_RGB2Lab))
-        _, *new = cv2.split(cv2.cvtColor(after, cv2.COLOR_RGB2Lab))
-        return _mixed_chroma(lightness, old, new, weights.astype(np.float32) / 255)
+        return chroma.mixed(before, weights * np.float32(1 / 255), chroma.ramp(self.colour))
 
 
 @dataclass(frozen=True)
@@ -101,20 +96,8 @@ class Tint(_Mixed):
     heeds_weights = True
 
     def paint(self, patch: Patch) -> Pixels:
-        lightness, *old = cv2.split(cv2.cvtColor(patch.pixels, cv2.COLOR_RGB2Lab))
-        _, chroma = colour.ramp(self.colour)
-        new = [cv2.LUT(lightness, chroma[:, at].copy()) for at in (0, 1)]
-        share = patch.weights.astype(np.float32) * np.float32(self.strength / 255)
-        return _mixed_chroma(lightness, old, new, share)
-
-
-def _mixed_chroma(
-    lightness: Bits, old: Sequence[Bits], new: Sequence[Bits], share: NDArray[np.float32]
-) -> Pixels:
-    planes = [
-        cv2.blendLinear(end, start, share, 1 - share) for start, end in zip(old, new, strict=True)
-    ]
-    return cv2.cvtColor(cv2.merge([lightness, *planes]), cv2.COLOR_Lab2RGB)
+        share = patch.weights * np.float32(self.strength / 255)
+        return chroma.mixed(patch.pixels, share, chroma.ramp(self.colour))
 
 
 @dataclass(frozen=True)

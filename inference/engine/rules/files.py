@@ -13,7 +13,7 @@ from inference.engine.errors import InvalidRequest
 from inference.engine.pictures import files as pictures
 from inference.engine.pictures.files import Decoded
 from inference.engine.pictures.masks import Mask, Runs, from_rle, union
-from inference.engine.rules.apply import Applied, Proof, apply, with_file
+from inference.engine.rules.apply import Applied, Proof, apply, go_on, with_file
 from inference.engine.rules.colour import Pixels
 from inference.engine.rules.document import Document
 
@@ -81,12 +81,16 @@ def apply_to_file(
     """
     before = _read(files.picture, "image_key")
     height, width = before.pixels.shape[:2]
+    go_on(stopped)
     masks = _masks(files.masks, height, width)
     done = apply(before.pixels, document, masks, _Images(files.images), before.alpha, stopped)
+    go_on(stopped)
     png = pictures.encode_png(done.pixels, done.alpha)
+    go_on(stopped)
     jpeg = b""
     if jpeg_quality:
         jpeg = pictures.encode_jpeg(done.pixels, done.alpha, jpeg_quality)
+    go_on(stopped)
     proof = _proven(done, before, png, jpeg)
     has_alpha = done.alpha is not None
     return Result(png, jpeg, width, height, has_alpha, done.changed_pixels, proof)

@@ -18,10 +18,10 @@ from inference.engine.safety.port import Check, Off
 from inference.engine.sampling.ending import Ending
 from inference.engine.sampling.registry import Installed, Registry
 from inference.engine.sampling.stepping import Stepper
-from inference.engine.sampling.tally import Tally
 from inference.engine.sampling.turns import Turns
 from inference.engine.sampling.watching import Careful
 from inference.engine.status import ModelStatus
+from inference.engine.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +102,11 @@ class Engine:
 
     @property
     def stalled(self) -> bool:
-        """Whether a step has been going on for so long that it will not end; from any thread."""
-        return self._pulse.stopped
+        """Whether a step or a load has been going on for so long that it will not end.
+
+        From any thread. The loop itself may go on meanwhile, for loads are made beside it.
+        """
+        return self._pulse.stopped or self._registry.stalled
 
     def run(self) -> None:
         """Steps until :meth:`close`; rows that are left then fail, and none is taken any more."""

@@ -63,13 +63,17 @@ class _Nobody:
     def failed(self, error: EngineError) -> None: ...
 
 
-def measure(model: Model) -> Profile:
+def measure(model: Model, beat: Callable[[], None] = lambda: None) -> Profile:
     """Profiles a model, which warms it up too.
 
     The first call of every number of rows is several times slower than the rest, so that it is made
     here. Rows of other models may be in flight meanwhile, whose memory is not touched.
+
+    Args:
+        model: Loaded.
+        beat: Called before every call of the model.
     """
-    probe = _Probe(model)
+    probe = _Probe(model, beat)
     limit = ROWS_MAX[model.device.type]
     found = find_knee(probe.step_seconds, limit, model.clear_cache, probe.has_room)
     found = replace(found, longest_seconds=probe.longest_seconds)
@@ -125,8 +129,9 @@ class _Probe:
         longest_seconds: The longest call.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, beat: Callable[[], None]) -> None:
         self._model = model
+        self._beat = beat
         self._bytes = 0
         self.longest_seconds = 0.0
 
@@ -164,6 +169,7 @@ class _Probe:
         """Calls several times; what the last one gave, and the least time."""
         seconds = []
         for _ in range(repeats):
+            self._beat()
             began = time.perf_counter()
             made = call()
             if isinstance(made[-1], torch.Tensor):

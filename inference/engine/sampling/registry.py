@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,8 +12,11 @@ from pathlib import Path
 import torch
 from diffusers.utils.logging import disable_progress_bar
 
+from inference.engine.device import total_bytes
 from inference.engine.errors import ModelFailed, UnknownModel
+from inference.engine.loop import LOAD_SECONDS_MAX, Beside, Pulse
 from inference.engine.material import Lora
+from inference.engine.memory import split
 from inference.engine.models import defaults, installed
 from inference.engine.models.model import Model
 from inference.engine.request import ImageRequest
@@ -26,26 +28,31 @@ __all__ = ["Installed", "Registry", "bytes_max", "loader"]
 
 log = logging.getLogger(__name__)
 
-# What is left is for the rows: latents, activations, the decoder's.
-_CARD_SHARE, _MEMORY_SHARE = 0.8, 0.5
-
 Background = Callable[[Callable[[], None]], None]
 
 
 def bytes_max(device: torch.device) -> int:
-    """How much memory models may take by default."""
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory * _CARD_SHARE)
-    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * _MEMORY_SHARE)
+    """How much memory models may take."""
+    return split(total_bytes(device), device.type).models
 
 
-def loader(device: torch.device) -> Callable[[Path], Installed]:
-    """Returns what loads and warms a model on a device."""
+def loader(device: torch.device, loading: Pulse | None = None) -> Callable[[Path], Installed]:
+    """Returns what loads and warms a model on a device.
+
+    Args:
+        device: Where it will run.
+        loading: Felt by whoever wonders whether the load goes on; every call of a model that is
+            warmed up may take as long as its files may take to be read.
+    """
+
+    def beat() -> None:
+        if loading is not None:
+            loading.beat(LOAD_SECONDS_MAX)
 
     def load(path: Path) -> Installed:
         disable_progress_bar()
         model = Model(path.name, path, device)
-        return Installed(model, measure(model))
+        return Installed(model, measure(model, beat))
 
     return load
 
@@ -71,6 +78,7 @@ class Registry:
         clock: Seconds, monotonic.
         background: Has a load done beside the loop.
         number_bytes: Bytes of one number of a loaded model: 2 on a card, else 4.
+        loading: Beaten by ``load`` between its parts; None: it has none.
     """
 
     def __init__(
@@ -82,13 +90,15 @@ class Registry:
         clock: Callable[[], float] = time.monotonic,
         background: Background = on_a_thread,
         number_bytes: int = 4,
+        loading: Pulse | None = None,
     ) -> None:
         self._root = root
         self._default = default
         self._load = load
         self._size_bytes_max = size_bytes_max
         self._clock = clock
-        self._background = background
+        self._beside = Beside(background, clock)
+        self._loading = loading
         self._number_bytes = number_bytes
         self._places: dict[str, Place] = {}
         self._lock = threading.Lock()  # of the places' names: the loop and whoever pings share them
@@ -100,6 +110,14 @@ class Registry:
         place = self._place(self._default)
         place.loading = True
         self._begin(self._default, place)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether a load, a model's or an adapter's, will not end; from any thread.
+
+        Nothing ends it, or gives back what it holds, but the end of the process.
+        """
+        return self._beside.stopped
 
     def resolve(self, request: ImageRequest) -> str:
         """Returns the name of the model that a request means.
@@ -196,7 +214,7 @@ class Registry:
             place.crowded = True
             return False
         place.loading = True
-        self._background(lambda: self._begin(name, place))
+        self._beside.do(lambda: self._begin(name, place), self._loading)
         return True
 
     def _dressed(
@@ -215,16 +233,16 @@ class Registry:
                     raise ModelFailed(f"there is no room for adapters of {wanted:,} bytes")
                 self._place(name).crowded = True
                 return False
-        return wardrobe.ready(loras, self._beside)
+        return wardrobe.ready(loras, self._have_read)
 
-    def _beside(self, work: Callable[[], None]) -> None:
-        """Does work beside the loop, which hears when it is done."""
+    def _have_read(self, work: Callable[[], None]) -> None:
+        """Has an adapter read beside the loop, which hears when that is done."""
 
         def do() -> None:
             work()
             self.changed()
 
-        self._background(do)
+        self._beside.do(do)
 
     def _make_room(self, wanted: int, in_use: Collection[str]) -> bool:
         """Unloads what is needed for so many bytes to fit; False: what is in the way is in use."""

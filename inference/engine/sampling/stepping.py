@@ -15,7 +15,7 @@ from inference.engine.models.model import Model
 from inference.engine.models.row import Row, Shape
 from inference.engine.request import Progress
 from inference.engine.sampling.registry import Installed
-from inference.engine.sampling.tally import Tally
+from inference.engine.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -71,23 +71,17 @@ class Stepper:
     def _predict_part(
         self, found: Installed, rows: Sequence[Row]
     ) -> list[torch.Tensor | EngineError]:
-        shape, model, memory_short = rows[0].shape, found.model, False
+        model = found.model
 
         def predict(some: Sequence[Row]) -> list[torch.Tensor]:
             self._pulse.beat(found.profile.stall_seconds)
             return model.predict(some)
 
-        def clear() -> None:
-            nonlocal memory_short
-            memory_short = True
-            model.clear_cache()
-
-        predictions = recovery.each(predict, rows, clear)
+        predictions, memory_short = recovery.each_within(
+            self._caps, rows[0].shape, found.profile.rows_max, predict, rows, model.clear_cache
+        )
         if memory_short:
             self._tally.halved(model.name)
-            self._caps.short(shape, len(rows))
-        else:
-            self._caps.went_well(shape, len(rows), found.profile.rows_max)
         return predictions
 
     def _stepped(self, row: Row, prediction: torch.Tensor | EngineError) -> bool:

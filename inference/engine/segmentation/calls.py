@@ -13,6 +13,7 @@ from inference.engine.segmentation.finding import found
 from inference.engine.segmentation.job import Job
 from inference.engine.segmentation.registry import Installed
 from inference.engine.segmentation.segmenter import PROMPTS_MAX, Answer, Embedding
+from inference.engine.tally import Tally
 
 EMBEDDED_MAX = 4  # pictures that are looked at in one call
 
@@ -23,11 +24,13 @@ class Calls:
     """Makes calls for several jobs at once; every job hears of its own.
 
     Args:
+        tally: Counts the calls for which memory was short.
         now: Seconds, monotonic; called between the parts of a call, so that whoever gives it knows
             that work goes on.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, tally: Tally, now: Callable[[], float]) -> None:
+        self._tally = tally
         self._now = now
         self._caps: Caps[str] = Caps()
 
@@ -65,7 +68,7 @@ class Calls:
         pairs = self._read(installed, _turns(jobs, most))
         if not pairs:
             return
-        segmenter, memory_short = installed.segmenter, False
+        segmenter = installed.segmenter
 
         def ask(those: Sequence[Pair]) -> list[Answer]:
             asked = []
@@ -76,16 +79,11 @@ class Calls:
                 asked.append((job.embedding, text))
             return segmenter.ask(asked)
 
-        def clear() -> None:
-            nonlocal memory_short
-            memory_short = True
-            segmenter.clear_cache()
-
-        answers = recovery.each(ask, pairs, clear)
+        answers, memory_short = recovery.each_within(
+            self._caps, installed.name, PROMPTS_MAX, ask, pairs, segmenter.clear_cache
+        )
         if memory_short:
-            self._caps.short(installed.name, len(pairs))
-        else:
-            self._caps.went_well(installed.name, len(pairs), PROMPTS_MAX)
+            self._tally.halved(installed.name)
         for (job, at), answer in zip(pairs, answers, strict=True):
             self._take(installed, job, at, answer)
 

@@ -8,17 +8,17 @@ from collections.abc import Callable, Collection
 
 from inference.engine.errors import ModelFailed
 from inference.engine.line import Line
-from inference.engine.loop import Loop, Pulse
+from inference.engine.loop import LOAD_SECONDS_MAX, Loop, Pulse
 from inference.engine.segmentation.calls import Calls
 from inference.engine.segmentation.job import Job
 from inference.engine.segmentation.registry import Installed, Segmenters
 from inference.engine.segmentation.request import SegmentRequest, Watcher
 from inference.engine.segmentation.vocabulary import asked_as
 from inference.engine.status import ModelStatus
+from inference.engine.tally import Tally
 
 WAITING_MAX, WAITING_BYTES_MAX = 64, 512 << 20
 ACTIVE_MAX = 16  # pictures whose embeddings are held at once, whatever the cache keeps
-LOAD_SECONDS_MAX = 600.0
 _SECONDS_GUESSED = 0.2  # of one request, before any was answered
 _SMOOTHING = 0.2
 
@@ -48,7 +48,8 @@ class SegmentEngine:
         self._pulse = Pulse(clock)
         self._loop = Loop(self.step, self._abandon)
         self._line: Line[Job] = Line(waiting_max, WAITING_BYTES_MAX)
-        self._calls = Calls(self._now)
+        self._tally = Tally()
+        self._calls = Calls(self._tally, self._now)
         self._active: list[Job] = []
         self._crowded = False
         self._seconds = _SECONDS_GUESSED
@@ -75,12 +76,14 @@ class SegmentEngine:
 
     @property
     def stalled(self) -> bool:
-        """Whether a step has been going on for so long that it will not end."""
+        """Whether a step or a load has been going on for so long that it will not end."""
         return self._pulse.stopped
 
     def statuses(self) -> dict[str, ModelStatus]:
         """How every installed segmenter is; from any thread."""
-        return self._segmenters.statuses(Counter(job.model for job in list(self._active)))
+        at_work = Counter(job.model for job in list(self._active))
+        waiting = Counter(job.model for job in self._line.entries())
+        return self._tally.told(self._segmenters.statuses(at_work), waiting)
 
     def run(self) -> None:
         """Steps until :meth:`close`; requests that are left then fail."""
@@ -113,11 +116,13 @@ class SegmentEngine:
         jobs = [job for job in self._active if job.model == installed.name]
         for job in jobs:
             job.began = self._now() if job.began is None else job.began
+        began = self._clock()
         unseen = [job for job in jobs if job.embedding is None]
         if unseen:
             self._calls.embed(installed, unseen)
         else:
             self._calls.ask(installed, jobs)
+        self._tally.stepped(installed.name, self._clock() - began)
         for job in jobs:
             if job.ended and len(job.found) == len(job.words):
                 self._seconds += _SMOOTHING * (job.seconds(self._clock()) - self._seconds)

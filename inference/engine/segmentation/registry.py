@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from inference.engine import status
-from inference.engine.device import default_device
+from inference.engine.device import default_device, total_bytes
 from inference.engine.errors import ModelFailed, UnknownModel
+from inference.engine.memory import split
 from inference.engine.segmentation.cache import ByteCache
 from inference.engine.segmentation.installed import find, read_traits, weights_bytes
 from inference.engine.segmentation.segmenter import Embedding, Segmenter, Text
@@ -23,12 +24,7 @@ from inference.engine.status import ModelStatus
 
 log = logging.getLogger(__name__)
 
-CACHE_SETTING, BYTES_SETTING = "ATELIER_SEGMENT_CACHE_BYTES", "ATELIER_SEGMENT_BYTES_MAX"
-# SAM3 takes 54 MB for a picture: so much is a set of nine, or of forty on a card.
-EMBEDDINGS_BYTES_MAX = {"cpu": 512 << 20, "cuda": 2 << 30}
 TEXTS_BYTES_MAX = 16 << 20
-# Of the card or the machine, for weights; the models that draw have most of it.
-WEIGHTS_SHARE = 0.1
 RETRY_SECONDS, RETRY_SECONDS_MAX = 10.0, 300.0
 _WARM_UP_PX = 64
 
@@ -93,6 +89,7 @@ class Segmenters:
         self._bytes_max = bytes_max
         self._clock = clock
         self._failures: dict[str, _Failure] = {}
+        self._loads: Counter[str] = Counter()
 
     @classmethod
     def load(cls, root: Path, load: Load) -> Segmenters:
@@ -165,10 +162,10 @@ class Segmenters:
         held, failure = self._loaded.get(name), self._failures.get(name)
         if held is not None:
             state = status.BUSY if rows else status.READY
-            return ModelStatus(state, rows, held.segmenter.size_bytes)
+            return ModelStatus(state, rows, held.segmenter.size_bytes, loads=self._loads[name])
         if failure is not None:
-            return ModelStatus(status.FAILED, failure=failure.why)
-        return ModelStatus(status.UNLOADED)
+            return ModelStatus(status.FAILED, failure=failure.why, loads=self._loads[name])
+        return ModelStatus(status.UNLOADED, loads=self._loads[name])
 
     def _refuse_failed(self, name: str) -> None:
         failure = self._failures.get(name)
@@ -208,16 +205,13 @@ class Segmenters:
         self._failures.pop(name, None)
         self._used[name] = self._uses
         self._loaded[name] = installed(name, segmenter)
+        self._loads[name] += 1
         log.info("%s is ready", name)
 
 
 def bytes_max(device: torch.device) -> int:
-    """How much memory the weights of all segmenters may take: as the setting says, or a tenth."""
-    if said := os.environ.get(BYTES_SETTING):
-        return int(said)
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory * WEIGHTS_SHARE)
-    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * WEIGHTS_SHARE)
+    """How much memory the weights of all segmenters may take."""
+    return split(total_bytes(device), device.type).segmenters
 
 
 def loader(device: torch.device) -> Load:
@@ -234,6 +228,6 @@ def installed(name: str, segmenter: Segmenter, bytes_max: int | None = None) -> 
         bytes_max: Of embeddings; None: as the setting says, or by the device.
     """
     if bytes_max is None:
-        usual = EMBEDDINGS_BYTES_MAX[segmenter.device.type]
-        bytes_max = int(os.environ.get(CACHE_SETTING, usual))
+        device = segmenter.device
+        bytes_max = split(total_bytes(device), device.type).embeddings
     return Installed(name, segmenter, ByteCache(bytes_max), ByteCache(TEXTS_BYTES_MAX))

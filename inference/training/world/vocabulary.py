@@ -100,7 +100,8 @@ class Backdrop:
 class World:
     """Everything that can be drawn and named. The order of each tuple is the class order.
 
-    A picture shows `objects_max` objects at most. `styles` and `praise` are words that people add and that change nothing in the picture.
+    A picture shows `objects_max` objects at most. `styles` and `praise` are words that people add
+    and that change nothing in the picture.
     """
 
     objects_max: int

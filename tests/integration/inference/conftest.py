@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploy.local import layout, probes, stack, stores, triton
+from deploy.local import probes, stack, stores, triton
 from deploy.local.layout import ROOT, Layout, environment_bin
 from deploy.local.part import Part
-from deploy.local.supervisor import Supervisor
 from kit.blobs import Blobs
 from kit.config import BlobSettings
 from kit.identity import Signer
 from kit.rpc.client import ServiceChannel, open_channel
+from tests.grounds import ground
 from tests.integration.inference.unit import Unit
 
 
@@ -38,29 +36,23 @@ async def _save_models(folder: Path) -> None:
 
 @pytest.fixture(scope="package")
 async def unit() -> AsyncIterator[Unit]:
-    data = Path(tempfile.mkdtemp(prefix="atelier-test-inference-"))
-    places = layout.prepare(data)
-    models = data / "models"
-    try:
+    async with (
+        ground("inference") as (places, supervisor),
+        open_channel(places.socket("inference")) as channel,
+    ):
+        models = places.data / "models"
         await _save_models(models)
-        async with (
-            Supervisor(places.logs) as supervisor,
-            open_channel(places.socket("inference")) as channel,
-        ):
-            environment = stack.service_environment(places, "inference")
-            parts = [
-                stores.s3(places),
-                _hasty(triton.part(places, models)),
-                triton.inference_part(places, environment, models),
-            ]
-            await supervisor.start(parts)
-            blobs = Blobs(_blob_settings(places))
-            await blobs.ensure_bucket()
-            signed = ServiceChannel(channel, "inference", Signer("worker", places.keys))
-            yield Unit(places, supervisor, signed, blobs)
-    finally:
-        shutil.rmtree(data)
-        shutil.rmtree(places.run, ignore_errors=True)
+        environment = stack.service_environment(places, "inference")
+        parts = [
+            stores.s3(places),
+            _hasty(triton.part(places, models)),
+            triton.inference_part(places, environment, models),
+        ]
+        await supervisor.start(parts)
+        blobs = Blobs(_blob_settings(places))
+        await blobs.ensure_bucket()
+        signed = ServiceChannel(channel, "inference", Signer("worker", places.keys))
+        yield Unit(places, supervisor, signed, blobs)
 
 
 @pytest.fixture(scope="package")

@@ -6,29 +6,18 @@ Same request, same seed, same picture to the byte; and the same reasons.
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
-import re
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import aclosing
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from atelier.inference.v1 import inference_pb2 as pb
-from PIL import Image
 
-from kit.rpc import status
+from tests.integration.inference.adapters import Adapter, Asked, Refused, Served, Serverless
+from tests.integration.inference.leaving import leaves_in_time
 from tests.integration.inference.unit import Unit
-from tests.integration.inference.worker import Worker, open_worker
+from tests.integration.inference.worker import open_worker
 from tests.studio import eventually
-
-pytestmark = pytest.mark.timeout(300)
-
-Asked = dict[str, Any]
 
 PHOTO = np.random.default_rng(1).integers(0, 255, (90, 130, 3)).astype(np.uint8)
 HALF = np.zeros((64, 64), np.uint8)
@@ -60,102 +49,6 @@ REFUSED: dict[str, tuple[Asked, str, str]] = {
     "nan": ({"model": "poisoned", "steps": 2}, "MODEL_FAILED", ""),
     "late": ({"steps": 100, "timeout_seconds": 0.001}, "TIMEOUT", ""),
 }
-
-
-class Adapter(Protocol):
-    """One place that the engine runs at."""
-
-    async def draw(self, asked: Asked) -> tuple[int, np.ndarray]:
-        """Draws; returns how many steps were told of, and the pixels."""
-
-    async def refused(self, asked: Asked) -> Refused:
-        """Returns how it was refused."""
-
-    async def leave(self, asked: Asked) -> None:
-        """Leaves after the first step."""
-
-    @property
-    def log(self) -> Path:
-        """Where the engine says what it does."""
-
-
-@dataclass(frozen=True)
-class Refused:
-    """What a caller is told who gets no picture."""
-
-    reason: str
-    field: str
-    retry_after_seconds: float | None
-
-
-@dataclass
-class Served:
-    """Behind the gRPC service, whichever hosts the engine."""
-
-    unit: Unit
-
-    async def draw(self, asked: Asked) -> tuple[int, np.ndarray]:
-        progress, image = await self.unit.draw(**await self._message(asked))
-        return len(progress), await self.unit.pixels(image)
-
-    async def refused(self, asked: Asked) -> Refused:
-        with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await self.unit.draw(**await self._message(asked))
-        refusal = status.decode(failed.value)
-        field = refusal.violations[0].field if refusal.violations else ""
-        return Refused(refusal.failure.reason, field, refusal.retry_after_seconds)
-
-    async def leave(self, asked: Asked) -> None:
-        call = self.unit.call(**await self._message(asked))
-        await anext(aiter(call))
-        call.cancel()
-
-    @property
-    def log(self) -> Path:
-        return self.unit.layout.logs / f"{self.unit.engine}.log"
-
-    async def _message(self, asked: Asked) -> Asked:
-        said = dict(asked)
-        for name in ("image", "mask"):
-            if name in said:
-                said[f"{name}_key"] = await self.unit.keep(said.pop(name))
-        if "quality" in said:
-            said["quality"] = f"QUALITY_{said['quality'].upper()}"
-        controls = []
-        for each in said.pop("controls", []):
-            key = await self.unit.keep(each["image"])
-            kind = f"CONTROL_KIND_{each['kind'].upper()}"
-            rest = {name: value for name, value in each.items() if name not in {"kind", "image"}}
-            controls.append(pb.Control(kind=kind, image_key=key, **rest))
-        loras = [pb.Lora(**each) for each in said.pop("loras", [])]
-        return said | {"controls": controls, "loras": loras}
-
-
-@dataclass
-class Serverless:
-    """The handler, given jobs by its contract."""
-
-    worker: Worker
-
-    async def draw(self, asked: Asked) -> tuple[int, np.ndarray]:
-        steps, said = await self.worker.job(asked)
-        assert "error" not in said, said
-        png = base64.b64decode(said["image"]["png"])
-        return steps, np.asarray(Image.open(io.BytesIO(png)))
-
-    async def refused(self, asked: Asked) -> Refused:
-        _, said = await self.worker.job(asked)
-        assert "error" in said
-        assert said["error"].startswith(said["reason"])
-        return Refused(said["reason"], said["field"], said["retry_after_seconds"])
-
-    async def leave(self, asked: Asked) -> None:
-        async with aclosing(self.worker.begin(asked)) as said:
-            await anext(said)
-
-    @property
-    def log(self) -> Path:
-        return self.worker.log
 
 
 @pytest.fixture(scope="module")
@@ -238,14 +131,10 @@ async def test_a_full_line_says_when_to_come_back_everywhere(
 async def test_whoever_leaves_stops_the_sampler_everywhere(
     adapters: dict[str, Adapter], name: str
 ) -> None:
-    own = 89
-    await adapters[name].leave({"prompt": "a red mug", "steps": own})
+    async def leave(own: int) -> None:
+        await adapters[name].leave({"prompt": "a red mug", "steps": own})
 
-    async def stopped() -> list[str]:
-        return re.findall(rf"canceled after (\d+) of {own} steps", adapters[name].log.read_text())
-
-    (steps,) = await eventually(stopped)
-    assert int(steps) < own // 2
+    await leaves_in_time(leave, adapters[name].log)
 
 
 async def test_what_a_mask_keeps_comes_back_to_the_byte(adapters: dict[str, Adapter]) -> None:

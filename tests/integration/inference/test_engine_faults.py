@@ -10,22 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import grpc
-import pytest
 from atelier.inference.v1 import inference_pb2 as pb
 
 from kit.rpc import status
 from tests.integration.inference.unit import Unit
 from tests.studio import eventually
 
-pytestmark = pytest.mark.timeout(400)
 RECOVERY_SECONDS = 180.0
 SLOW = 100  # steps, so that a picture is still being drawn when the test acts
-
-
-def children(unit: Unit) -> list[int]:
-    """The model processes of Triton."""
-    server = unit.supervisor.pid("triton")
-    return [int(pid) for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split()]
 
 
 def lives(pid: int) -> bool:
@@ -79,7 +71,7 @@ async def test_a_killed_triton_fails_its_calls_and_comes_back(unit: Unit) -> Non
 
 async def test_a_model_process_that_died_is_started_anew(unit: Unit) -> None:
     batch = await begun(unit)
-    for child in children(unit):
+    for child in unit.model_processes:
         os.kill(child, signal.SIGKILL)
     await all_end(batch)
     await eventually(gone(unit))
@@ -89,7 +81,7 @@ async def test_a_model_process_that_died_is_started_anew(unit: Unit) -> None:
 
 async def test_a_model_process_that_hangs_is_noticed_and_started_anew(unit: Unit) -> None:
     batch = await begun(unit)
-    stopped = children(unit)
+    stopped = unit.model_processes
     for child in stopped:
         os.kill(child, signal.SIGSTOP)
     await all_end(batch)

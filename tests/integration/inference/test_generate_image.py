@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import uuid
 
 import grpc
@@ -13,10 +12,10 @@ from atelier.inference.v1 import inference_pb2 as pb
 from atelier.inference.v1 import inference_pb2_grpc
 
 from kit.identity import Kind, Signer
+from tests.integration.inference.leaving import leaves_in_time, stopped
 from tests.integration.inference.unit import Unit
-from tests.studio import eventually
+from tests.patience import growing
 
-RECOVERY_SECONDS = 180.0
 SLOW = 100  # steps, so that a picture is still being drawn when the test acts
 
 
@@ -53,32 +52,28 @@ async def test_rows_of_two_users_are_drawn_side_by_side(either: Unit) -> None:
 
 
 async def test_ending_the_call_stops_the_sampler(either: Unit) -> None:
-    own = SLOW - 3  # by which the log tells this row from others
-    call = either.call(steps=own)
-    await anext(aiter(call))
-    call.cancel()
     log = either.layout.logs / f"{either.engine}.log"
 
-    async def stopped() -> list[str]:
-        return re.findall(rf"canceled after (\d+) of {own} steps", log.read_text())
+    async def leave(own: int) -> None:
+        call = either.call(steps=own)
+        await anext(aiter(call))
+        call.cancel()
 
-    (steps,) = await eventually(stopped)
-    assert int(steps) < own // 2
+    await leaves_in_time(leave, log)
 
 
 async def test_a_deadline_ends_the_sampler_too(either: Unit) -> None:
-    own = SLOW - 4
-    call = either.call(steps=own, deadline_seconds=0.05)
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
-        async for _ in call:
-            pass
-    assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    log = either.layout.logs / f"{either.engine}.log"
-
-    async def stopped() -> bool:
-        return re.search(rf"canceled after \d+ of {own} steps", log.read_text()) is not None
-
-    await eventually(stopped)
+    log, own = either.layout.logs / f"{either.engine}.log", SLOW - 20
+    for seconds in growing(0.05):
+        own -= 1  # by which the log tells this row from others
+        try:
+            async for _ in either.call(steps=own, deadline_seconds=seconds):
+                pass
+        except grpc.aio.AioRpcError as failed:
+            assert failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # noqa: PT017
+        if await stopped(log, own):  # else it had not begun, or it was done
+            return
+    pytest.fail("no row was stopped by its deadline")
 
 
 async def test_what_cannot_be_drawn_is_refused_by_reason(either: Unit) -> None:

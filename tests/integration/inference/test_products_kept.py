@@ -19,7 +19,6 @@ from tests.studio import eventually
 
 RECOVERY_SECONDS = 180.0
 SIDE_PX = 256
-pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import io
 import os
 import shutil
 import signal
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 from PIL import Image
 
-from deploy.local import layout, probes, stack, stores, triton
+from deploy.local import probes, stack, stores, triton
 from deploy.local.layout import ROOT, Layout, environment_bin
 from deploy.local.part import Part
 from deploy.local.supervisor import Supervisor
@@ -39,13 +38,13 @@ from kit.rpc import status
 from kit.rpc.client import ServiceChannel, open_channel
 from kit.rpc.server import LIVE
 from kit.rpc.status import Refusal
+from tests.grounds import ground
 from tests.integration.inference.worker import open_worker
 from tests.studio import eventually
 
 BUNDLED = triton.MODELS / "sam3"
 RECOVERY_SECONDS = 180.0
 READY = "MODEL_STATE_READY"
-pytestmark = pytest.mark.timeout(300)  # three processes import torch at once
 
 
 @dataclass
@@ -177,31 +176,24 @@ def _blob_settings(places: Layout) -> BlobSettings:
 
 @pytest.fixture(scope="module")
 async def unit() -> AsyncIterator[Unit]:
-    data = Path(tempfile.mkdtemp(prefix="atelier-test-segment-"))
-    places = layout.prepare(data)
-    models = data / "models"
-    try:
+    async with (
+        ground("segment") as (places, supervisor),
+        open_channel(places.socket("inference")) as channel,
+    ):
+        models = places.data / "models"
         await _save_models(models)
-        async with (
-            Supervisor(places.logs) as supervisor,
-            open_channel(places.socket("inference")) as channel,
-        ):
-            await supervisor.start(
-                [
-                    stores.s3(places),
-                    _triton(places, models),
-                    _inference(places, models, "inference"),
-                ]
-            )
-            blobs = Blobs(_blob_settings(places))
-            await blobs.ensure_bucket()
-            signed = ServiceChannel(channel, "inference", Signer("worker", places.keys))
-            unit = Unit(places, supervisor, signed, blobs)
-            await eventually(unit.becomes(READY), RECOVERY_SECONDS)
-            yield unit
-    finally:
-        shutil.rmtree(data)
-        shutil.rmtree(places.run, ignore_errors=True)
+        parts = [
+            stores.s3(places),
+            _triton(places, models),
+            _inference(places, models, "inference"),
+        ]
+        await supervisor.start(parts)
+        blobs = Blobs(_blob_settings(places))
+        await blobs.ensure_bucket()
+        signed = ServiceChannel(channel, "inference", Signer("worker", places.keys))
+        unit = Unit(places, supervisor, signed, blobs)
+        await eventually(unit.becomes(READY), RECOVERY_SECONDS)
+        yield unit
 
 
 async def _beside(unit: Unit, name: str, models: Path, **settings: str) -> AsyncIterator[Unit]:

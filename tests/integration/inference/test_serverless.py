@@ -17,7 +17,6 @@ from tests.integration.inference.worker import environment
 
 SDK = Path(__file__).parent / "sdk"
 PAGE = ROOT / "docs" / "serverless.md"
-pytestmark = pytest.mark.timeout(300)
 
 
 async def run(command: list[str], told: dict[str, str]) -> tuple[int, list[str], str]:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import httpx
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local import probes, stack, triton
@@ -16,7 +15,6 @@ from kit.rpc.client import open_channel
 from tests.integration.inference.unit import Unit
 from tests.studio import eventually
 
-pytestmark = pytest.mark.timeout(400)
 RECOVERY_SECONDS = 180.0
 NOBODY = "http://127.0.0.1:9/judge"  # the port for discarding, which nobody serves
 
@@ -42,7 +40,7 @@ async def behind_a_check_that_is_down(unit: Unit) -> AsyncIterator[Unit]:
 
 async def shown(unit: Unit) -> dict[str, float]:
     """What inference counts, by name and labels."""
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         page = await http.get(f"http://{unit.layout.address('inference_metrics')}/metrics")
     families = text_string_to_metric_families(page.text)
     return {
@@ -69,7 +67,7 @@ async def test_what_the_engine_does_is_counted_where_prometheus_looks(unit: Unit
         missing = [name for name, more in counted if now.get(name, 0) < before.get(name, 0) + more]
         return not missing and now["atelier_model_state sdxl ready"] == 1
 
-    await eventually(all_counted, 20)
+    await eventually(all_counted)
     now = await shown(unit)
     assert now["atelier_model_loads_total sdxl"] >= 1
     assert now["atelier_model_step_seconds_total sdxl"] > 0

@@ -6,6 +6,7 @@ import io
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -71,6 +72,13 @@ class Unit:
         stub = inference_pb2_grpc.InferenceServiceStub(self.channel.channel)
         reply = await self.channel.call(stub.ListModels, pb.ListModelsRequest())
         return {model.name: pb.ModelState.Name(model.state) for model in reply.models}
+
+    @property
+    def model_processes(self) -> list[int]:
+        """Of its Triton."""
+        server = self.supervisor.pid("triton")
+        children = Path(f"/proc/{server}/task/{server}/children")
+        return [int(pid) for pid in children.read_text().split()]
 
     @property
     def serving(self) -> Callable[[], Awaitable[bool]]:

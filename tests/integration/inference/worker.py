@@ -83,8 +83,8 @@ def environment(layout: Layout, models: Path) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def open_worker(layout: Layout) -> AsyncIterator[Worker]:
-    """A worker with the models of an installation."""
+async def open_worker(layout: Layout, **settings: str) -> AsyncIterator[Worker]:
+    """A worker with the models of an installation, and settings of its own."""
     log = layout.logs / "serverless.log"
     with log.open("wb") as written:
         process = await asyncio.create_subprocess_exec(
@@ -92,7 +92,7 @@ async def open_worker(layout: Layout) -> AsyncIterator[Worker]:
             "-m",
             "tests.integration.inference.serverless_jobs",
             cwd=ROOT,
-            env=environment(layout, layout.data / "models"),
+            env=environment(layout, layout.data / "models") | settings,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=written,

@@ -199,11 +199,16 @@ def save_sdxl(folder: Path, *, follows_edges: bool = False) -> None:
             net.save_pretrained(folder / "controlnets" / "canny")
 
 
+def save_flux(folder: Path) -> None:
+    """Saves Flux in the precision that it is run in."""
+    with _made_in(torch.bfloat16):
+        flux().save_pretrained(folder)
+
+
 def save(root: Path) -> None:
     """Saves SDXL and Flux."""
     save_sdxl(root / "sdxl", follows_edges=True)
-    with _made_in(torch.bfloat16):
-        flux().save_pretrained(root / "flux")
+    save_flux(root / "flux")
 
 
 def run(root: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from inference.engine.opening import Options
 from inference.engine.request import Picture
 from inference.engine.sampling import profile
 from tests.unit.inference.engine_bench import Bench, replaced, request
+from tests.unit.inference.registry_checks import piped
 
 MISSPELT = "lokal"
 
@@ -53,10 +55,35 @@ async def _hanging(options: Options) -> dict[str, Any]:
             found["models"] = await engine.models()
             found["later"] = await _end(engine, steps=2)
             found["revived"] = await engine.revive()
-            await asyncio.wait_for(told.wait(), 10)
+            await asyncio.wait_for(told.wait(), 60)
             go_on.set()
     found["ended"] = await _end(engine, steps=2)
     return found
+
+
+async def _loading(bench: Bench) -> dict[str, Any]:
+    """An engine whose first model's load hangs, in a copy of the model."""
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    root = bench.directory.with_name("hanging")
+    pipe = piped(bench.directory, root / "hung")
+    with replaced(hosting, "LOAD_SECONDS_MAX", 1.0):
+        async with InProcess(Options(root, "hung")) as engine:
+            writing = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
+            try:
+                await engine.opened()
+                opened = ""
+            except EngineError as error:
+                opened = f"{error.reason}: {error}"
+            found = {
+                "opened": opened,
+                "end": await _end(engine),
+                "models": await engine.models(),
+                "revived": await engine.revive(),
+            }
+            await asyncio.wait_for(told.wait(), 60)
+            os.close(writing)
+            return found
 
 
 async def _unmade(options: Options) -> dict[str, Any]:
@@ -75,6 +102,7 @@ def in_process(bench: Bench) -> dict[str, Any]:
     with replaced(hosting, "EXIT_SECONDS", 3_600.0), replaced(hosting, "LOOK_SECONDS", 0.2):
         return {
             "hanging": asyncio.run(_hanging(Options(folder, name))),
+            "loading": asyncio.run(_loading(bench)),
             "unmade": asyncio.run(_unmade(Options(folder, name, safety=MISSPELT))),
         }
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from inference.engine.loop import LOAD_SECONDS_MAX, Pulse
 from inference.engine.material import Lora
+from inference.engine.models import defaults
+from inference.engine.request import TIMEOUT_SECONDS_MAX
 from inference.engine.sampling.engine import PATIENCE_SECONDS, Engine
 from inference.engine.sampling.profile import Profile, find_knee
-from inference.engine.sampling.registry import Installed, Registry
-from tests.unit.inference.engine_bench import Bench, Heard, Spied, request
+from inference.engine.sampling.registry import Installed, Registry, loader
+from tests.unit.inference.engine_bench import CPU, Bench, Heard, Spied, request
 
 SIZE, BUDGET = 40, 100
 
@@ -276,6 +281,70 @@ def room_for_adapters(bench: Bench) -> dict[str, Any]:
     }
 
 
+def hanging(bench: Bench) -> dict[str, Any]:
+    """A load and the reading of an adapter that do not end, while another model's rows go on."""
+    house = House(bench, 1 << 20)
+    long = {"timeout_seconds": TIMEOUT_SECONDS_MAX}
+    first, seen = house.submit("a", steps=100, **long), []
+    house.engine.step()
+    house.finish_loading()
+    waiting = house.submit("b", **long)
+
+    def after(seconds: float) -> None:
+        house.now += seconds
+        house.engine.step()
+        seen.append(house.engine.stalled)
+
+    for seconds in (0, LOAD_SECONDS_MAX, 1):
+        after(seconds)
+    house.finish_loading()
+    after(0)
+    dressed = house.submit("a", loras=(Lora("blue"),), **long)
+    for seconds in (0, LOAD_SECONDS_MAX + 1):
+        after(seconds)
+    going_on = len(first.steps)
+    house.finish_loading()
+    after(0)
+    house.run()
+    return {
+        "seen": seen,
+        "going_on": going_on,
+        "ends": [one.outcome for one in (first, waiting, dressed)],
+    }
+
+
+def piped(model: Path, copy_at: Path) -> Path:
+    """Copies a model but for one file, which is a pipe: its load hangs until somebody writes."""
+    shutil.rmtree(copy_at, ignore_errors=True)
+    shutil.copytree(model, copy_at)
+    pipe = copy_at / defaults.FILE
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    return pipe
+
+
+def hung_in_its_files(bench: Bench) -> dict[str, Any]:
+    """A load that hangs on a thread of its own, and ends when its file does."""
+    root = bench.directory.with_name("pipes")
+    pipe = piped(bench.directory, root / "hung")
+    now, changed, loading = [0.0], threading.Event(), Pulse(lambda: now[0])
+    load = loader(CPU, loading)
+    registry = Registry(root, "hung", load, 1 << 40, lambda: now[0], loading=loading)
+    engine, heard = Engine(registry, clock=lambda: now[0]), Heard()
+    registry.changed = changed.set
+    engine.submit(request(model="hung"), heard)
+    engine.step()
+    writing = os.open(pipe, os.O_WRONLY)  # returns when the load has come to read it
+    seen = [engine.stalled]
+    now[0] += LOAD_SECONDS_MAX + 1
+    seen.append(engine.stalled)
+    os.close(writing)  # the file is empty, which is none
+    assert changed.wait(60)
+    now[0] += 1
+    engine.step()
+    return {"seen": seen, "outcome": heard.outcome, "message": str(heard.error)}
+
+
 CHECKS = (
     on_demand,
     making_room,
@@ -286,4 +355,6 @@ CHECKS = (
     hopeless,
     dressing,
     room_for_adapters,
+    hanging,
+    hung_in_its_files,
 )

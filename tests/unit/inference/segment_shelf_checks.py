@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-from inference.engine.segmentation.engine import SegmentEngine
+from inference.engine.memory import SEGMENTERS
+from inference.engine.segmentation.engine import ACTIVE_MAX, SegmentEngine
 from inference.engine.segmentation.installed import weights_bytes
-from inference.engine.segmentation.registry import BYTES_SETTING, Segmenters, bytes_max
+from inference.engine.segmentation.registry import Segmenters, bytes_max
 from inference.engine.segmentation.segmenter import Segmenter
 from tests.unit.inference.segment_player import Bench, Heard, refused, request
 
@@ -46,11 +47,11 @@ class Shelf:
 
 
 def _told(setting: str) -> int:
-    os.environ[BYTES_SETTING] = setting
+    os.environ[SEGMENTERS] = setting
     try:
         return bytes_max(torch.device("cpu"))
     finally:
-        del os.environ[BYTES_SETTING]
+        del os.environ[SEGMENTERS]
 
 
 def shelves(bench: Bench) -> dict[str, Any]:
@@ -129,4 +130,35 @@ def broken(bench: Bench) -> dict[str, Any]:
         }
 
 
-CHECKS = (broken, sharing, shelves)
+def counting(bench: Bench) -> dict[str, Any]:
+    """What is counted of each: who waits, what is done and in how long, want of memory, loads."""
+    with tempfile.TemporaryDirectory() as folder:
+        shelf = Shelf(bench, Path(folder), room=1)
+        shelf.put("a", "b")
+        engine, seen = shelf.engine, []
+        for number in range(ACTIVE_MAX + 3):
+            engine.submit(request(number, "wall", "floor", model="a"), Heard())
+
+        def short(pairs: int) -> None:
+            bench.now += 0.5
+            if pairs > 8:
+                raise MemoryError
+
+        bench.model.before = short
+        while engine.step():
+            seen.append(engine.statuses()["a"])
+        calls = len(bench.model.asked)
+        for name in ("b", "a"):
+            bench.run(engine, request(1, model=name))
+        end = engine.statuses()
+        return {
+            "first": [seen[0].rows, seen[0].waiting, seen[0].steps],
+            "growing": [one.steps for one in seen] == [*range(1, len(seen) + 1)],
+            "seconds": [seen[-1].step_seconds, 0.5 * (calls - 1)],
+            "halvings": [end[name].halvings for name in ("a", "b")],
+            "loads": [end[name].loads for name in ("a", "b")],
+            "waiting": [one.waiting for one in end.values()],
+        }
+
+
+CHECKS = (broken, counting, sharing, shelves)

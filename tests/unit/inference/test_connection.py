@@ -20,7 +20,7 @@ def ends() -> dict[str, Any]:
         pytest.skip("NOT TESTED: the model environment is not installed (make models)")
     command = [str(python), "-m", "tests.unit.inference.connection_checks"]
     ran = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
     )
     if "No module named 'tritonclient'" in ran.stderr:
         pytest.skip("NOT TESTED: Triton's client is not installed")

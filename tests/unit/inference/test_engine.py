@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.timeout(330)
-
 
 def test_rows_that_join_and_leave_at_different_steps_end_as_each_does_alone(
     found: dict[str, Any],

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-pytestmark = pytest.mark.timeout(330)
 MIDDLE = ["PICTURE", "MODEL_FAILED", "PICTURE"]
 
 
@@ -125,6 +122,15 @@ def test_an_engine_that_cannot_be_made_says_why_instead_of_loading_for_ever(
     seen = found["in_process"]["unmade"]
     assert "ATELIER_SAFETY=lokal" in seen["opened"]
     assert seen["end"] == f"Unreachable: {seen['opened']}"
+    assert seen["models"] is None
+
+
+def test_an_engine_whose_first_load_hangs_says_so_and_ends_its_process(
+    found: dict[str, Any],
+) -> None:
+    seen = found["in_process"]["loading"]  # there, the signal to end came
+    assert seen["opened"] == "MODEL_FAILED: a model's load hangs"
+    assert seen["end"] == "Unreachable: a model's load hangs"
     assert seen["models"] is None
 
 

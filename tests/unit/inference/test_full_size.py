@@ -17,7 +17,6 @@ RUN_SECONDS = 1_500
 CARD_GB, DISK_GB = 80, 60  # Flux takes 34 GB, SDXL with its ControlNet 10, both at once on the disk
 
 
-@pytest.mark.timeout(330)
 def test_the_configurations_are_those_of_the_published_models(found: dict[str, Any]) -> None:
     assert found["full_size"] == {
         "unet": pytest.approx(2_567, rel=0.01),

@@ -12,6 +12,7 @@ from inference.adapters import hosting
 from inference.adapters.hosting import EngineThread
 from inference.api.port import Unreachable
 from inference.engine.errors import ERRORS
+from inference.engine.loop import Pulse
 from tests.studio import eventually
 
 
@@ -76,6 +77,52 @@ async def test_while_it_is_made_it_is_loading() -> None:
     thread.close()
     with pytest.raises(Unreachable, match="has ended"):
         thread.alive()
+
+
+async def test_one_whose_making_hangs_is_given_up_with_its_process(
+    signals: Iterator[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosting, "LOAD_SECONDS_MAX", 0.2)
+    go_on, (sent,) = threading.Event(), signals
+
+    def make() -> Engine:
+        go_on.wait()
+        return Engine()
+
+    thread = EngineThread("engine", make)
+    thread.start()
+    with pytest.raises(Unreachable, match="load hangs"):
+        await thread.opened()
+    await thread.revive()
+    assert sent == [hosting.signal.SIGTERM]
+    go_on.set()
+
+    async def made() -> bool:
+        return not thread.making.stopped
+
+    await eventually(made)
+    assert await thread.opened() is thread.alive()
+    thread.close()
+
+
+async def test_one_whose_parts_are_made_in_time_is_waited_for_however_many_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+
+    def make() -> Engine:
+        nonlocal now
+        for _ in range(5):
+            now += 500
+            assert not thread.making.stopped
+            thread.making.beat(hosting.LOAD_SECONDS_MAX)
+        return Engine()
+
+    thread = EngineThread("engine", make)
+    thread.making = Pulse(lambda: now)
+    thread.start()
+    assert await thread.opened()
+    thread.close()
 
 
 @pytest.mark.parametrize("hangs", [True, False])

@@ -15,8 +15,6 @@ from hypothesis import strategies as st
 
 from deploy.local.layout import ROOT, environment_bin
 
-pytestmark = pytest.mark.timeout(300)
-
 PLAYS = int(os.environ.get("LOOP_PLAYS", "40"))
 # Relative to the largest number of the latents, in single precision. Usual are 1e-6; one step from
 # pure noise to the picture divides by the signal that there is, 1/4096, and gives 1e-4.

@@ -12,7 +12,6 @@ import pytest
 
 from inference.engine.request import SCHEDULERS
 
-pytestmark = pytest.mark.timeout(330)
 TOLERANCE = 1e-5
 
 

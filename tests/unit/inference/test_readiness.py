@@ -71,7 +71,7 @@ class Watched:
         self.told: asyncio.Queue[bool] = asyncio.Queue()
 
     async def next(self) -> bool:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.told.get()
 
     async def looked(self, times: int = 3) -> None:
@@ -81,7 +81,7 @@ class Watched:
         async def enough() -> bool:
             return self.engine.looks >= wanted
 
-        await eventually(enough, 10)
+        await eventually(enough)
 
     async def tried(self) -> None:
         """Waits until a trial has begun that is not the first."""
@@ -89,7 +89,7 @@ class Watched:
         async def again() -> bool:
             return len(self.engine.trials) > 1
 
-        await eventually(again, 10)
+        await eventually(again)
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ async def test_an_engine_that_goes_away_during_a_trial_is_noticed_at_once(watche
     async def revived() -> bool:
         return watched.engine.revivals > before
 
-    await eventually(revived, 10)
+    await eventually(revived)
     assert watched.readiness.states["sdxl"] == pb.MODEL_STATE_FAILED
 
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-pytestmark = pytest.mark.timeout(330)
-
 
 def test_a_model_is_loaded_by_the_first_request_while_others_are_sampled(
     found: dict[str, Any],
@@ -102,3 +98,21 @@ def test_an_adapter_takes_the_room_of_models_that_nobody_uses_or_waits(
     assert seen["waiting"] == ["PICTURE", 3, "unloaded"]
     assert seen["hopeless"][0] == "MODEL_FAILED"
     assert "no room for adapters" in seen["hopeless"][1]
+
+
+def test_a_load_that_does_not_end_is_seen_although_the_loop_goes_on(found: dict[str, Any]) -> None:
+    seen = found["hanging"]
+    of_a_model, of_an_adapter = seen["seen"][:4], seen["seen"][4:]
+    assert of_a_model == [False, False, True, False]
+    assert of_an_adapter == [False, True, False]
+    assert seen["going_on"] == 4
+    assert seen["ends"] == ["PICTURE"] * 3
+
+
+def test_a_model_one_of_whose_files_cannot_be_read_to_its_end_is_seen_to_hang(
+    found: dict[str, Any],
+) -> None:
+    seen = found["hung_in_its_files"]
+    assert seen["seen"] == [False, True]
+    assert seen["outcome"] == "MODEL_FAILED"
+    assert "JSONDecodeError" in seen["message"]

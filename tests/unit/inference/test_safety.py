@@ -26,7 +26,6 @@ from inference.engine.status import ModelStatus
 from inference.safety.checked import Checked
 from inference.safety.external import External
 
-pytestmark = pytest.mark.timeout(330)
 BRIGHT, DARK = (np.full((40, 56, 3), level, np.uint8) for level in (250, 5))
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from atelier.inference.v1 import inference_pb2 as pb
+from prometheus_client import REGISTRY
 
 from inference.api import watching
 from inference.api.port import Unreachable
 from inference.api.segment_readiness import SegmentReadiness
 from inference.engine.errors import ModelFailed, Overloaded
 from inference.engine.segmentation.request import Segmentation, SegmentRequest
+from inference.engine.status import BUSY, ModelStatus
 from tests.studio import eventually
 
 INDEX = '{"model_type": "sam3"}'
@@ -28,12 +31,13 @@ class Engine:
         self.trials: list[str] = []
         self.revivals = 0
         self.looks = 0
+        self.told: dict[str, ModelStatus] = {}
         self.goes_on = asyncio.Event()
         self.goes_on.set()
 
-    async def ready(self) -> bool:
+    async def models(self) -> dict[str, ModelStatus] | None:
         self.looks += 1
-        return self.answers
+        return self.told if self.answers else None
 
     async def revive(self) -> bool:
         self.revivals += 1
@@ -77,7 +81,7 @@ async def until(condition: Callable[[], bool]) -> None:
     async def met() -> bool:
         return condition()
 
-    await eventually(met, 10)
+    await eventually(met)
 
 
 async def test_each_has_a_state_of_its_own_and_one_that_passes_is_enough(
@@ -137,3 +141,24 @@ async def test_a_trial_in_line_is_no_failure_of_one_that_answers(
     await until(lambda: engine.looks > looks)
     assert readiness.states["one"] == pb.MODEL_STATE_READY
     assert engine.revivals == 0
+
+
+async def test_what_the_engine_says_of_a_segmenter_is_counted_and_told(
+    readiness: SegmentReadiness, engine: Engine, tmp_path: Path
+) -> None:
+    engine.told = {
+        "counted": ModelStatus(BUSY, 2, 800, waiting=5, steps=7, step_seconds=0.5, loads=1)
+    }
+    install(tmp_path, "counted")
+
+    def shown(name: str) -> float | None:
+        return REGISTRY.get_sample_value(f"atelier_model_{name}", {"model": "counted"})
+
+    await until(lambda: shown("steps_total") == 7)
+    engine.told = {"counted": replace(engine.told["counted"], steps=9, halvings=3)}
+    await until(lambda: shown("steps_total") == 9)
+    names = ("rows", "rows_waiting", "bytes", "step_seconds_total", "halvings_total", "loads_total")
+    assert [shown(name) for name in names] == [2, 5, 800, 0.5, 3, 1]
+    assert [(one.name, one.rows, one.size_bytes) for one in readiness.models] == [
+        ("counted", 2, 800)
+    ]

@@ -22,9 +22,7 @@ from inference.engine.segmentation.request import Found, Instance, Segmentation,
 from inference.engine.segmentation.vocabulary import asked_as, to_english
 from inference.triton import segment_wire
 
-pytestmark = pytest.mark.timeout(300)
-
-CHECKS_SECONDS = 240
+CHECKS_SECONDS = 900
 WORLD = ROOT / "inference" / "training" / "world" / "world.json"
 
 
@@ -324,3 +322,14 @@ def test_requests_and_answers_travel_through_triton_as_they_are() -> None:
     assert (again.model, again.height, again.width) == ("sam3", 5, 6)
     assert (again.was_known, again.seconds) == (True, 0.125)
     assert again.found == answer.found
+
+
+def test_what_a_segmenter_does_is_counted_as_a_models_steps_are(found: dict[str, Any]) -> None:
+    seen = found["counting"]
+    assert seen["first"] == [16, 3, 1]
+    assert seen["growing"]
+    steps, calls = seen["seconds"]  # but for the warm-up's, whose time is the load's
+    assert steps == calls > 0
+    assert seen["halvings"] == [1, 0]
+    assert seen["loads"] == [2, 1]
+    assert seen["waiting"] == [0, 0]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from inference.engine.sampling.tally import Tally
 from inference.engine.status import BUSY, UNLOADED, ModelStatus
+from inference.engine.tally import Tally
 
 
 def test_statuses_say_what_was_counted_of_each_model_and_keep_what_they_said() -> None:

@@ -10,7 +10,7 @@ from inference.engine.errors import EngineError
 from inference.engine.segmentation.engine import WAITING_MAX, SegmentEngine
 from inference.engine.segmentation.registry import Segmenters, loader
 from inference.engine.segmentation.request import Segmentation
-from inference.triton import segment_wire
+from inference.triton import segment_wire, wire
 from inference.triton.serving import Answers, Hosted, answer_each, given, text
 
 
@@ -33,7 +33,8 @@ class TritonPythonModel:
         said = given(request, segment_wire.REQUEST)[0]
         if said == segment_wire.PING:
             self._hosted.check()
-            answers.end({segment_wire.ANSWER: text(segment_wire.PING)})
+            said = wire.encode_statuses(self._hosted.engine.statuses())
+            answers.end({segment_wire.ANSWER: text(said)})
             return
         # A copy: the tensor is Triton's, and lives as long as this call.
         picture = given(request, segment_wire.PICTURE).tobytes()

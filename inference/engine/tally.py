@@ -1,4 +1,4 @@
-"""What the loop has done for each model, counted for whoever watches it."""
+"""What a loop has done for each model, counted for whoever watches it. Standard library only."""
 
 from __future__ import annotations
 
