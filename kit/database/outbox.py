@@ -22,15 +22,33 @@ BATCH_MAX = 256
 IDLE_SECONDS = 1.0
 CHECK_SECONDS = 5.0
 RESEND_DAYS = 7
+INBOX_DAYS = 30
+SWEPT_MAX = 10_000
 
 _TAKE = """
     SELECT id, subject, payload, headers FROM outbox WHERE sent_at IS NULL
     ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
 """
 _SENT = "UPDATE outbox SET sent_at = app_now() WHERE id = ANY(:ids)"
-_SWEEP = "DELETE FROM outbox WHERE sent_at < app_now() - make_interval(days => :days)"
-# Answers are replayed for 30 days, as the API promises; effects have natural keys that stay.
-_SWEEP_KEYS = "DELETE FROM idempotency WHERE created_at < app_now() - make_interval(days => :days)"
+# What is old goes a batch at a time: a service that stood still for days has more than one
+# statement may take, and until it has ended nothing is sent. Answers are replayed for 30 days, as
+# the API promises; as long an event is known that comes again, though its effect has a natural key.
+_SWEEP = """
+    DELETE FROM outbox WHERE id IN (
+        SELECT id FROM outbox WHERE sent_at < app_now() - make_interval(days => :days)
+        ORDER BY sent_at LIMIT :limit)
+"""
+_SWEEP_KEYS = """
+    DELETE FROM idempotency WHERE (principal, method, key) IN (
+        SELECT principal, method, key FROM idempotency
+        WHERE created_at < app_now() - make_interval(days => :days)
+        ORDER BY created_at LIMIT :limit)
+"""
+_SWEEP_INBOX = """
+    DELETE FROM inbox WHERE event_id IN (
+        SELECT event_id FROM inbox WHERE received_at < app_now() - make_interval(days => :days)
+        ORDER BY received_at LIMIT :limit)
+"""
 _RECORD = """
     UPDATE relay SET last_sequence = :sequence, last_event = :event WHERE stream = :stream
 """
@@ -122,8 +140,9 @@ class Relay:
             recorded = await session.one(_RECORDED, stream=self._bus.stream)
             if await self._is_lost(span, recorded["last_sequence"], recorded["last_event"]):
                 await self._send_again(session, span.last)
-            await session.execute(_SWEEP, days=RESEND_DAYS)
-            await session.execute(_SWEEP_KEYS, days=idempotency.KEPT_DAYS)
+            await session.execute(_SWEEP, days=RESEND_DAYS, limit=SWEPT_MAX)
+            await session.execute(_SWEEP_KEYS, days=idempotency.KEPT_DAYS, limit=SWEPT_MAX)
+            await session.execute(_SWEEP_INBOX, days=INBOX_DAYS, limit=SWEPT_MAX)
 
     async def _is_lost(self, span: Span, sequence: int, event_id: str) -> bool:
         if span.last < sequence:

@@ -21,7 +21,13 @@ from opentelemetry.trace import SpanKind
 
 from kit import metrics, telemetry
 from kit.config import ServerSettings
-from kit.errors import DomainError, IdempotencyKeyRequired, PermissionDenied, Unauthenticated
+from kit.errors import (
+    DomainError,
+    IdempotencyKeyRequired,
+    InvalidArgument,
+    PermissionDenied,
+    Unauthenticated,
+)
 from kit.identity import NOBODY, Identity, Kind, Verifier
 from kit.rpc import status
 from kit.rpc.contract import Policy, policies_of
@@ -154,6 +160,11 @@ class _Guard:
         key = metadata.get("idempotency-key", "")
         if self._policy.idempotency_key_required and not key:
             raise IdempotencyKeyRequired("send an Idempotency-Key header, for example a UUID")
+        if not key and self._policy.idempotency_key_honoured and "idempotency-key" in metadata:
+            # Whoever sends one counts on it; this one would make nothing safe to repeat.
+            raise InvalidArgument.of(
+                "Idempotency-Key", "is empty; send for example a UUID, or none"
+            )
         return Call(identity, key, metadata.get("x-request-id", ""), context)
 
     def _identify(self, authorization: str) -> Identity:

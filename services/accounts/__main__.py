@@ -17,6 +17,7 @@ from services.accounts.config import AccountsSettings
 from services.accounts.credits import events, observe
 from services.accounts.credits.api import CreditsApi
 from services.accounts.credits.sweep import sweeps
+from services.accounts.identity import sweep as identity_sweep
 from services.accounts.identity.api import IdentityApi
 from services.accounts.keys.api import ApiKeysApi
 
@@ -35,7 +36,10 @@ async def compose(running: Process, settings: AccountsSettings) -> None:
     )
     credits_api = CreditsApi(floor.database)
     keys = ApiKeysApi(floor.database, signer)
-    swept = sweeps(floor.database, settings.overdue_seconds)
+    swept = {
+        **sweeps(floor.database, settings.overdue_seconds),
+        **identity_sweep.sweeps(floor.database),
+    }
     running.spawn(Sweeper(swept, settings.sweep_every_seconds).run(), "sweeper")
     await serve(
         running,

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 # Driving waits for other services: few at a time, so that none is taken over while it waits.
 DRIVEN_BATCH_MAX = 10
 EVENTS_KEPT_SECONDS = 3_600.0
+EVENTS_BATCH_MAX = 500
 
 
 def sweeps(
@@ -53,6 +54,6 @@ def sweeps(
         return len(left)
 
     async def events() -> int:
-        return await database.write(house, live.sweep, EVENTS_KEPT_SECONDS)
+        return await database.write(house, live.sweep, EVENTS_KEPT_SECONDS, EVENTS_BATCH_MAX)
 
     return {"leases": leases, "submissions": submissions_left, "job_events": events}

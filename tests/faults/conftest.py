@@ -34,7 +34,7 @@ async def runner(arena: Ground, truth: Truth) -> AsyncIterator[Runner]:
     limits = httpx.Limits(max_connections=100)
     url = arena.layout.gateway_url
     async with (
-        httpx.AsyncClient(base_url=url, timeout=40, trust_env=False, limits=limits) as http,
+        httpx.AsyncClient(base_url=url, timeout=60, trust_env=False, limits=limits) as http,
         clients(Studio(http), seed()) as load,
     ):
         yield Runner(arena, load, truth)

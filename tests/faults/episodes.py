@@ -22,7 +22,7 @@ FAULTS_MAX = 3
 MOMENT_SECONDS = (0.2, 3.0)
 BEFORE_JOBS = 3
 RECOVERED_JOBS = 6
-QUIET_SECONDS = 120.0
+QUIET_SECONDS = 300.0
 
 KILLS = [Fault("kill", (name,)) for name in PROCESSES]
 PAIRS = [Fault("kill", pair) for pair in itertools.combinations(PROCESSES, 2)]

@@ -24,7 +24,7 @@ PROCESSES = (
     "gateway",
 )
 SERVERS = ("nats", "postgres", "s3")
-READY_SECONDS = 100.0
+READY_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,10 @@ def arm(ground: Ground, victim: str, point: str) -> None:
     ground.supervisor.send(victim, signal.SIGUSR2)
 
 
-async def died(ground: Ground, victim: str, ends_before: int, seconds: float = 60.0) -> None:
+async def died(ground: Ground, victim: str, ends_before: int) -> None:
     """Waits until a part has ended once more."""
 
     async def has_ended() -> bool:
         return ground.supervisor.ends(victim) > ends_before
 
-    await eventually(has_ended, seconds)
+    await eventually(has_ended)

@@ -220,24 +220,36 @@ async def deletes_a_work(stage: Stage) -> None:
     await eventually(is_swept)
 
 
+async def _sent(stage: Stage, data: bytes) -> dict[str, Any]:
+    """Announces what is said to be a PNG, and sends it."""
+    body = {"name": "a", "content_type": "image/png", "size_bytes": len(data)}
+    reply = await stage.client.ask("POST", "/v1/files", stage.member, json=body)
+    made: dict[str, Any] = reply.json()
+    assert (await stage.member.send(made, data)).is_success
+    return made
+
+
+async def _confirmed(stage: Stage, file_id: str) -> httpx.Response:
+    """Confirms a file until its check has ended."""
+
+    async def has_ended() -> httpx.Response | None:
+        path = f"/v1/files/{file_id}/confirm"
+        reply = await stage.client.ask("POST", path, stage.member, json={})
+        is_done = reply.status_code == 200 or reply.json()["code"] != "file_in_check"
+        return reply if is_done else None
+
+    reply: httpx.Response = await eventually(has_ended)
+    return reply
+
+
 async def uploads_a_picture(stage: Stage) -> dict[str, Any]:
     """A picture is uploaded, and confirmed until it is ready."""
-    data = encoded(scene(), "PNG")
-    body = {"name": "a", "content_type": "image/png", "size_bytes": len(data)}
-    made = (await stage.client.ask("POST", "/v1/files", stage.member, json=body)).json()
-    assert (await stage.member.send(made, data)).is_success
+    made = await _sent(stage, encoded(scene(), "PNG"))
     stage.die()
-
-    async def is_ready() -> Any:
-        path = f"/v1/files/{made['id']}/confirm"
-        reply = await stage.client.ask("POST", path, stage.member, json={})
-        assert reply.status_code == 200 or reply.json()["code"] == "file_in_check", reply.text
-        return reply.json() if reply.status_code == 200 else None
-
-    file: dict[str, Any] = await eventually(is_ready)
-    assert file["state"] == "ready"
+    file: dict[str, Any] = (await _confirmed(stage, made["id"])).json()
+    assert file.get("state") == "ready", file
     download = await stage.client.ask("GET", f"/v1/files/{file['id']}/download", stage.member)
-    async with httpx.AsyncClient(trust_env=False) as storage:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as storage:
         kept = (await storage.get(download.json()["url"])).content
     assert hashlib.sha256(kept).hexdigest() == file["sha256"]
     return file
@@ -246,6 +258,38 @@ async def uploads_a_picture(stage: Stage) -> dict[str, Any]:
 async def confirms_a_picture(stage: Stage) -> None:
     """A picture is confirmed by a process that dies over it."""
     await uploads_a_picture(stage)
+
+
+async def has_the_bytes_already(stage: Stage) -> None:
+    """A picture is uploaded twice: both files are ready, and stored once."""
+    await uploads_a_picture(replace(stage, die=lambda: None))
+    await uploads_a_picture(stage)
+    kept = "SELECT count(*) FROM works.content WHERE owner_id = $1"
+    assert await stage.database(kept, uuid.UUID(stage.member.id)) == 1
+
+
+async def is_refused_a_file(stage: Stage) -> None:
+    """What is no picture is refused, once and for all."""
+    made = await _sent(stage, b"this is no picture, whatever its form says")
+    stage.die()
+    told = (await _confirmed(stage, made["id"])).json()["code"]
+    file = await stage.client.ask("GET", f"/v1/files/{made['id']}", stage.member)
+    assert (file.json()["state"], file.json()["error_code"]) == ("refused", told)
+
+
+async def gets_its_room_back(stage: Stage) -> None:
+    """When a form has expired, what it sent is gone, and the room that it held is free."""
+    file = await uploads_a_picture(replace(stage, die=lambda: None))
+    mine = "FROM works.user_file WHERE id = $1"
+    stage.die()
+    expire = "UPDATE works.user_file SET form_until = clock_timestamp() WHERE id = $1"
+    await stage.database(expire, uuid.UUID(file["id"]))
+
+    async def is_free() -> bool:
+        held = f"SELECT form_until IS NOT NULL {mine}"
+        return not await stage.database(held, uuid.UUID(file["id"]))
+
+    await eventually(is_free)
 
 
 async def deletes_a_file(stage: Stage) -> None:
@@ -289,9 +333,16 @@ SCENES: dict[tuple[str, str], Scene] = {
     ("sweep.taken_over", "jobs"): submission_is_taken_over,
     ("sweep.object_deleted", "works"): deletes_a_work,
     ("file.begun", "works"): confirms_a_picture,
+    ("file.refused", "works"): is_refused_a_file,
+    ("file.shared", "works"): has_the_bytes_already,
+    ("file.placed", "works"): confirms_a_picture,
+    ("file.half_stored", "works"): confirms_a_picture,
     ("file.stored", "works"): confirms_a_picture,
     ("file.ready", "works"): confirms_a_picture,
+    ("sweep.content_doomed", "works"): deletes_a_file,
+    ("sweep.content_half_deleted", "works"): deletes_a_file,
     ("sweep.content_deleted", "works"): deletes_a_file,
+    ("sweep.quarantine_deleted", "works"): gets_its_room_back,
     ("relay.unsent", "jobs"): bus_lost_its_store,
     ("relay.published", "templates"): category_changes,
     ("consume.before_commit", "jobs"): category_changes,

@@ -20,7 +20,7 @@ from kit.blobs import Blobs
 from kit.config import BlobSettings
 from tests.machines import invariants
 
-QUIET_SECONDS = 90.0
+QUIET_SECONDS = 300.0
 LOOK_SECONDS = 0.2
 SHOWN_MAX = 8
 
@@ -80,7 +80,7 @@ class Truth:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = await asyncpg.connect(postgres.admin_url(self.layout, "atelier"), timeout=10)
+        connection = await asyncpg.connect(postgres.admin_url(self.layout, "atelier"), timeout=60)
         try:
             yield connection
         finally:

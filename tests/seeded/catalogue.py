@@ -125,7 +125,7 @@ MONEY = [
     ),
     money(
         "a_second_hold_of_a_job_takes_again",
-        Code(f"{_SERVICE}.hold", "if await store.holds(session, job_id):", "if False:"),
+        Code(f"{_SERVICE}.hold", "if await store.holds(session, owner_id, job_id):", "if False:"),
     ),
     money(
         "a_tombstone_is_ignored",
@@ -239,7 +239,7 @@ JOBS = [
     ),
     jobs(
         "claims_do_not_wait_for_each_other",
-        Routine(_CLAIM, "PERFORM FROM category ORDER BY name FOR UPDATE;", ""),
+        Routine(_CLAIM, "PERFORM FROM category ORDER BY name FOR NO KEY UPDATE;", ""),
     ),
     jobs(
         "a_claim_ignores_the_delay",

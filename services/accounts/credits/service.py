@@ -138,7 +138,7 @@ async def hold(
     """
     await store.lock_job(session, job_id)
     await _lock(session, owner_id)
-    if await store.holds(session, job_id):
+    if await store.holds(session, owner_id, job_id):
         return await store.parts(session, job_id)
     if await store.settled_items(session, [line.item_id for line in lines]):
         raise WrongState("the job was given up before its credits were held")
@@ -295,7 +295,7 @@ async def receipt(session: ReadSession, owner_id: uuid.UUID, job_id: uuid.UUID) 
     Raises:
         NotFound: The job is not the owner's, or held nothing.
     """
-    holds = await store.holds(session, job_id)
+    holds = await store.holds(session, owner_id, job_id)
     if not holds:
         raise NotFound("there is no receipt for this job")
     return Receipt(

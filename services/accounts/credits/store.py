@@ -48,7 +48,10 @@ _INSERT_HOLD = """
 """
 _INSERT_PART = "INSERT INTO hold_part (item_id, lot_id, amount) VALUES (:item_id, :lot_id, :amount)"
 _HOLD = "SELECT item_id, job_id, work_id, owner_id, amount, outcome FROM hold WHERE item_id = :id"
-_HOLDS = "SELECT item_id, work_id, amount, outcome, settled_at FROM hold WHERE job_id = :job_id"
+_HOLDS = """
+    SELECT item_id, work_id, amount, outcome, settled_at FROM hold
+    WHERE job_id = :job_id AND owner_id = :owner_id
+"""
 _PARTS = """
     SELECT part.item_id, part.lot_id, lot.pool, part.amount
     FROM hold_part AS part JOIN lot ON lot.id = part.lot_id JOIN hold USING (item_id)
@@ -202,9 +205,9 @@ async def hold(session: ReadSession, item_id: uuid.UUID) -> Row | None:
     return await session.first(_HOLD, id=item_id)
 
 
-async def holds(session: ReadSession, job_id: uuid.UUID) -> Sequence[Row]:
-    """Reads the holds of a job."""
-    return await session.all(_HOLDS, job_id=job_id)
+async def holds(session: ReadSession, owner_id: uuid.UUID, job_id: uuid.UUID) -> Sequence[Row]:
+    """Reads what a job holds of the owner's."""
+    return await session.all(_HOLDS, owner_id=owner_id, job_id=job_id)
 
 
 async def parts(

@@ -31,6 +31,12 @@ _REVOKE_FAMILY = """
     UPDATE refresh_token SET revoked_at = app_now()
     WHERE family_id = :family_id AND revoked_at IS NULL
 """
+_FORGET_TOKENS = """
+    DELETE FROM refresh_token WHERE sha256 IN (
+        SELECT sha256 FROM refresh_token
+        WHERE created_at < app_now() - make_interval(days => :days)
+        ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+"""
 
 
 async def insert_member(
@@ -85,3 +91,8 @@ async def spend_token(session: Session, sha256: bytes) -> None:
 async def revoke_family(session: Session, family_id: uuid.UUID) -> None:
     """Revokes every token of a family."""
     await session.execute(_REVOKE_FAMILY, family_id=family_id)
+
+
+async def forget_tokens(session: Session, days: int, limit: int) -> int:
+    """Deletes tokens that are older than so many days; returns how many."""
+    return await session.execute(_FORGET_TOKENS, days=days, limit=limit)

@@ -61,16 +61,16 @@ def check_new_key(
     Raises:
         InvalidArgument: With one violation per field.
     """
-    name = name.strip()
+    is_name = len(name) <= NAME_LENGTH_MAX and name.strip()
     faults = {
-        "name": "" if 1 <= len(name) <= NAME_LENGTH_MAX else f"1 to {NAME_LENGTH_MAX} characters",
+        "name": "" if is_name else f"1 to {NAME_LENGTH_MAX} characters",
         "scopes": _scopes_fault(scopes),
         "expires_at": _expiry_fault(expires_at, now),
     }
     violations = tuple(FieldViolation(field, fault) for field, fault in faults.items() if fault)
     if violations:
         raise InvalidArgument("the key is not valid", violations=violations)
-    return NewKey(name, tuple(sorted(scopes)), expires_at)
+    return NewKey(name.strip(), tuple(sorted(scopes)), expires_at)
 
 
 def _scopes_fault(scopes: Sequence[str]) -> str:

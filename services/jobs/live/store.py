@@ -57,9 +57,20 @@ _NEWEST = """
     SELECT user_id, sequence FROM feed WHERE user_id = ANY(:user_ids)
 """
 _OWNERS = "SELECT DISTINCT user_id FROM job WHERE id = ANY(:job_ids)"
+# By the oldest events, of which there is an index, to the jobs that ended: what they have left goes
+# at once. A job that another sweeper has locked is his.
 _SWEEP = """
-    DELETE FROM job_event USING job
-    WHERE job.id = job_event.job_id AND job.finished_at < app_now() - make_interval(secs => :age)
+    WITH ended AS (
+        SELECT id FROM job WHERE id IN (
+            SELECT job_id FROM job_event JOIN job AS old ON old.id = job_id
+            WHERE job_event.created_at < app_now() - make_interval(secs => :age)
+              AND old.finished_at < app_now() - make_interval(secs => :age)
+            ORDER BY job_event.created_at LIMIT :limit)
+        FOR UPDATE SKIP LOCKED
+    ), forgotten AS (
+        DELETE FROM step USING ended WHERE job_id = ended.id
+    )
+    DELETE FROM job_event USING ended WHERE job_id = ended.id
 """
 BATCH_JOBS_MAX = 100
 
@@ -157,6 +168,16 @@ async def owners(session: ReadSession, job_ids: Collection[uuid.UUID]) -> set[uu
     return {row["user_id"] for row in await session.all(_OWNERS, job_ids=list(job_ids))}
 
 
-async def sweep(session: Session, age_seconds: float) -> int:
-    """Deletes the events of jobs that ended long enough ago; the jobs stay."""
-    return await session.execute(_SWEEP, age=age_seconds)
+async def sweep(session: Session, age_seconds: float, limit: int) -> int:
+    """Deletes events and finished steps of jobs that ended long enough ago; the jobs stay.
+
+    Args:
+        session: The transaction.
+        age_seconds: Since the end of a job.
+        limit: How many events are looked at; of one job all go. After an outage there may be more
+            than one statement has the time to delete.
+
+    Returns:
+        How many events were deleted.
+    """
+    return await session.execute(_SWEEP, age=age_seconds, limit=limit)

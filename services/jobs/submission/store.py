@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 from kit import telemetry
 from kit.database import ReadSession, Row, Session
+from kit.narrowing import Narrowing
 from kit.paging import Page, PageRequest
 from services.jobs.submission.domain import NewJob
 
@@ -39,16 +40,17 @@ _LOCK_JOB = "SELECT * FROM job WHERE id = :id FOR UPDATE"
 _ITEMS = "SELECT * FROM item WHERE job_id = ANY(:job_ids) ORDER BY job_id, position"
 _LOCK_ITEMS = "SELECT * FROM item WHERE job_id = :job_id ORDER BY position FOR UPDATE"
 _PAGE = """
-    SELECT * FROM job WHERE user_id = :user_id AND id < :before
-      AND (CAST(:state AS text) = '' OR state = :state)
-      AND (CAST(:project_id AS uuid) IS NULL OR project_id = :project_id)
-      AND (CAST(:batch_id AS uuid) IS NULL OR batch_id = :batch_id)
-      AND (CAST(:category AS text) = '' OR category = :category)
-      AND (CAST(:template_id AS text) = '' OR template_id = :template_id)
-      AND (CAST(:created_from AS timestamptz) IS NULL OR created_at >= :created_from)
-      AND (CAST(:created_to AS timestamptz) IS NULL OR created_at < :created_to)
+    SELECT * FROM job WHERE user_id = :user_id AND id < :before AND id >= :since
     ORDER BY id DESC LIMIT :fetch
 """
+_NARROWING = Narrowing(
+    "id",
+    ("batch_id", "template_id", "project_id", "category", "state"),
+    {
+        "created_from": "created_at >= :created_from",
+        "created_to": "created_at < :created_to",
+    },
+)
 _SET_STATE = """
     UPDATE job SET state = :state, finished_at = CASE WHEN :final THEN app_now() END
     WHERE id = :id AND state = ANY(:before)
@@ -187,9 +189,7 @@ async def page(
     session: ReadSession, user_id: uuid.UUID, request: PageRequest, wanted: Filter
 ) -> Page[Row]:
     """Reads a page of the user's jobs, newest first."""
-    rows = await session.all(
-        _PAGE, user_id=user_id, before=request.before, fetch=request.fetch, **asdict(wanted)
-    )
+    rows = await _NARROWING.page(session, _PAGE, request, asdict(wanted), user_id=user_id)
     return request.page(rows, [row["id"] for row in rows])
 
 

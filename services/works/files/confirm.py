@@ -119,6 +119,7 @@ class Confirmer:
                 await self._store(identity, attempt, row, quota_bytes)
         except FileRefused as refused:
             await self._database.write(identity, service.refuse, attempt, refused)
+            crash_point("file.refused")
             await self._empty_quarantine(attempt)
             raise
         except BaseException:
@@ -163,7 +164,9 @@ class Confirmer:
                 identity, service.settle, attempt, made, quota_bytes
             )
             if content is None:
+                crash_point("file.shared")
                 return
+            crash_point("file.placed")
             await self._write(content, made, bytes_kept, files.thumbnail)
             crash_point("file.stored")
             await self._finish(identity, attempt, content, made)
@@ -195,6 +198,7 @@ class Confirmer:
     ) -> None:
         await self._blobs.put_file(content.object_key, bytes_kept, made.content_type)
         if content.thumbnail_key:
+            crash_point("file.half_stored")
             await self._blobs.put_file(content.thumbnail_key, thumbnail, "image/jpeg")
 
     async def _give_up(self, identity: Identity, attempt: Attempt) -> None:

@@ -146,9 +146,9 @@ def announce(caller: str, bucket: str, content_type: str, size_bytes: int, name:
         PermissionDenied: The bucket is not the caller's to fill.
         FileRefused: FILE_TYPE_NOT_ALLOWED or FILE_TOO_LARGE.
     """
-    name = _NO_NAME.sub("", re.split(r"[/\\]", name)[-1]).strip()
+    bare = _NO_NAME.sub("", re.split(r"[/\\]", name)[-1]).strip()
     violations = []
-    if not 1 <= len(name) <= NAME_LENGTH_MAX:
+    if len(name) > NAME_LENGTH_MAX or not bare:
         violations.append(FieldViolation("name", f"must be 1 to {NAME_LENGTH_MAX} characters"))
     if not 1 <= len(content_type) <= TYPE_LENGTH_MAX:
         violations.append(FieldViolation("content_type", "must be a MIME type, as image/jpeg"))
@@ -156,7 +156,7 @@ def announce(caller: str, bucket: str, content_type: str, size_bytes: int, name:
         violations.append(FieldViolation("size_bytes", "must be at least 1"))
     if violations:
         raise InvalidArgument("the file is not valid", violations=tuple(violations))
-    new = NewFile(bucket or "uploads", content_type.lower(), size_bytes, name)
+    new = NewFile(bucket or "uploads", content_type.lower(), size_bytes, bare)
     _check_bucket(caller, new)
     return new
 

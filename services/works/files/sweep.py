@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kit.blobs import Blobs
 from kit.crash import crash_point
@@ -32,6 +32,7 @@ def sweeps(database: Database, blobs: Blobs) -> Mapping[str, Sweep]:
         closed = await database.read(house, remains.closed, BATCH_MAX)
         for row in closed:
             await blobs.delete(service.quarantine_key(row["owner_id"], row["id"]))
+            crash_point("sweep.quarantine_deleted")
             await database.write(house, remains.emptied, row["id"])
         return len(closed)
 
@@ -47,11 +48,10 @@ def sweeps(database: Database, blobs: Blobs) -> Mapping[str, Sweep]:
         due = await database.read(house, remains.due, BATCH_MAX)
         for row in due:
             objects = await database.write(house, doom, row["owner_id"], row["id"])
-            for key in objects:
-                await blobs.delete(key)
-            if objects:
-                crash_point("sweep.content_deleted")
-                await database.write(house, remains.gone, row["id"])
+            if not objects:
+                continue
+            await _remove(blobs, objects)
+            await database.write(house, remains.gone, row["id"])
         return len(due)
 
     return {
@@ -60,6 +60,15 @@ def sweeps(database: Database, blobs: Blobs) -> Mapping[str, Sweep]:
         "strays": strays,
         "contents": contents,
     }
+
+
+async def _remove(blobs: Blobs, objects: Sequence[str]) -> None:
+    crash_point("sweep.content_doomed")
+    for number, key in enumerate(objects):
+        if number:
+            crash_point("sweep.content_half_deleted")
+        await blobs.delete(key)
+    crash_point("sweep.content_deleted")
 
 
 async def doom(session: Session, owner_id: uuid.UUID, content_id: uuid.UUID) -> list[str]:

@@ -39,7 +39,7 @@ def check_project(name: str, description: str, vertical: str, language: str) -> 
     violations = [
         FieldViolation(field, f"must be {low} to {high:,} characters")
         for field, (low, high, value) in limits.items()
-        if not low <= len(value.strip()) <= high
+        if len(value.strip()) < low or len(value) > high
     ]
     if language not in LANGUAGES:
         violations.append(FieldViolation("language", "must be ko or en"))

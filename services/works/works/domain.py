@@ -55,10 +55,9 @@ def check_title(title: str) -> str:
     Raises:
         InvalidArgument: It is empty or too long.
     """
-    title = title.strip()
-    if not 1 <= len(title) <= TITLE_LENGTH_MAX:
+    if len(title) > TITLE_LENGTH_MAX or not title.strip():
         raise InvalidArgument.of("title", f"must be 1 to {TITLE_LENGTH_MAX} characters")
-    return title
+    return title.strip()
 
 
 def check_tags(tags: Sequence[str]) -> list[str]:
@@ -70,8 +69,8 @@ def check_tags(tags: Sequence[str]) -> list[str]:
     cleaned = list(dict.fromkeys(tag.strip() for tag in tags))
     violations = [
         FieldViolation(f"tags.values[{index}]", f"must be 1 to {TAG_LENGTH_MAX} characters")
-        for index, tag in enumerate(cleaned)
-        if not 1 <= len(tag) <= TAG_LENGTH_MAX
+        for index, tag in enumerate(tags)
+        if len(tag) > TAG_LENGTH_MAX or not tag.strip()
     ]
     if len(cleaned) > TAGS_MAX:
         violations.append(FieldViolation("tags.values", f"at most {TAGS_MAX}"))

@@ -10,6 +10,7 @@ from typing import Any
 
 from kit.database import ReadSession, Row, Session
 from kit.ids import uuid7
+from kit.narrowing import Narrowing
 from kit.paging import Page, PageRequest
 from services.works.works import domain
 
@@ -33,18 +34,18 @@ _LOCK = """
 _BATCH = f"SELECT {_COLUMNS} {_FROM} WHERE batch_id = :batch_id AND {_MINE} ORDER BY work.id"
 _PAGE = f"""
     SELECT {_COLUMNS} {_FROM}
-    WHERE {_MINE} AND work.id < :before
-      AND (CAST(:project_id AS uuid) IS NULL OR project_id = :project_id)
-      AND (CAST(:batch_id AS uuid) IS NULL OR batch_id = :batch_id)
-      AND (CAST(:type AS text) = '' OR type = :type)
-      AND (CAST(:state AS text) = '' OR state = :state)
-      AND (CAST(:tag AS text) = '' OR :tag = ANY(tags))
-      AND (CAST(:category AS text) = '' OR category = :category)
-      AND (CAST(:template_id AS text) = '' OR template_id = :template_id)
-      AND (CAST(:created_from AS timestamptz) IS NULL OR work.created_at >= :created_from)
-      AND (CAST(:created_to AS timestamptz) IS NULL OR work.created_at < :created_to)
+    WHERE {_MINE} AND work.id < :before AND work.id >= :since
     ORDER BY work.id DESC LIMIT :fetch
 """
+_NARROWING = Narrowing(
+    "work.id",
+    ("batch_id", "template_id", "project_id", "category", "state", "type"),
+    {
+        "tag": ":tag = ANY(tags)",
+        "created_from": "work.created_at >= :created_from",
+        "created_to": "work.created_at < :created_to",
+    },
+)
 _INSERT = """
     INSERT INTO work (id, owner_id, project_id, batch_id, job_id, type, state, title, tags,
                       template_id, category, variation, inputs)
@@ -134,13 +135,7 @@ async def page(
     session: ReadSession, owner_id: uuid.UUID, request: PageRequest, wanted: Filter
 ) -> Page[Row]:
     """Reads a page of the owner's history, newest first."""
-    rows = await session.all(
-        _PAGE,
-        owner_id=owner_id,
-        before=request.before,
-        fetch=request.fetch,
-        **asdict(wanted),
-    )
+    rows = await _NARROWING.page(session, _PAGE, request, asdict(wanted), owner_id=owner_id)
     return request.page(rows, [row["id"] for row in rows])
 
 

@@ -6,11 +6,13 @@ import asyncio
 import datetime as dt
 import uuid
 
+import asyncpg
 from atelier.accounts.v1 import events_pb2
 
 from kit.database import Database, ReadSession
 from services.accounts.credits import service
 from services.accounts.credits.domain import Grant, Outcome
+from tests.integration.accounts.conftest import Ledger
 from tests.integration.accounts.test_ledger import (
     HOUSE,
     balance,
@@ -35,6 +37,16 @@ async def overdue(database: Database, job_id: uuid.UUID) -> list[events_pb2.Hold
     return await database.read(HOUSE, read)
 
 
+async def lapse_now(ledger: Ledger, owner: uuid.UUID) -> None:
+    """Lets the time of every lot of an owner be over."""
+    connection = await asyncpg.connect(ledger.admin_url)
+    try:
+        over = "UPDATE accounts.lot SET expires_at = clock_timestamp() WHERE owner_id = $1"
+        await connection.execute(over, owner)
+    finally:
+        await connection.close()
+
+
 async def test_an_open_hold_is_asked_after_once_per_period(
     database: Database, owner: uuid.UUID
 ) -> None:
@@ -52,15 +64,18 @@ async def test_an_open_hold_is_asked_after_once_per_period(
     assert len(await overdue(database, job)) == asked
 
 
-async def test_two_sweepers_lapse_a_lot_once(database: Database, owner: uuid.UUID) -> None:
+async def test_two_sweepers_lapse_a_lot_once(
+    database: Database, owner: uuid.UUID, ledger: Ledger
+) -> None:
     async def now(session: ReadSession) -> dt.datetime:
         return await session.now()
 
-    soon = await database.read(HOUSE, now) + dt.timedelta(milliseconds=200)
+    later = await database.read(HOUSE, now) + dt.timedelta(hours=1)
     for key in range(5):
-        given = Grant(owner, 7, "subscription", soon, "test", f"{owner}:{key}")
+        given = Grant(owner, 7, "subscription", later, "test", f"{owner}:{key}")
         await database.write(HOUSE, service.grant, given)
     assert (await balance(database, owner))["subscription"] == 35
+    await lapse_now(ledger, owner)
 
     async def entries(session: ReadSession) -> int:
         counted = await session.scalar(
@@ -70,7 +85,7 @@ async def test_two_sweepers_lapse_a_lot_once(database: Database, owner: uuid.UUI
         )
         return int(counted)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await database.read(HOUSE, entries) < 5:
             await asyncio.gather(*(database.write(HOUSE, service.lapse) for _ in range(4)))
     await asyncio.gather(*(database.write(HOUSE, service.lapse) for _ in range(4)))

@@ -14,7 +14,7 @@ import pytest
 from atelier.accounts.v1 import credits_pb2
 
 from kit.database import Database
-from kit.errors import WrongState
+from kit.errors import NotFound, WrongState
 from kit.identity import Identity, Kind, system
 from kit.rpc.server import Call
 from services.accounts.credits import service, store
@@ -163,3 +163,15 @@ async def test_an_expiry_is_the_moment_that_was_asked_for_wherever_the_service_r
         time.tzset()
     [lot] = await database.read(HOUSE, store.lots, owner)
     assert lot.expires_at == expires_at
+
+
+async def test_a_receipt_is_its_owners_even_where_row_level_security_holds_nobody_back(
+    database: Database, owner: uuid.UUID
+) -> None:
+    await give(database, owner, 10, "purchased")
+    job = uuid.uuid4()
+    await database.write(HOUSE, service.hold, job, owner, lines(3))
+    receipt = await database.read(HOUSE, service.receipt, owner, job)
+    assert [row["amount"] for row in receipt.holds] == [3]
+    with pytest.raises(NotFound):
+        await database.read(HOUSE, service.receipt, uuid.uuid4(), job)

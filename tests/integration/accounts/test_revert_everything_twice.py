@@ -50,7 +50,6 @@ async def furnish(session: Session, owners: list[uuid.UUID], chance: random.Rand
             await service.grant(session, given)
 
 
-@pytest.mark.timeout(300)
 async def test_everything_reverted_twice_leaves_every_lot_as_it_was(
     ledger: Ledger, database: Database
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import uuid
 from collections.abc import AsyncIterator
 
@@ -12,8 +13,9 @@ from kit.database import Database
 from kit.errors import Unauthenticated
 from kit.identity import system
 from kit.testing.databases import move_clock
-from services.accounts.identity import service
+from services.accounts.identity import service, store
 from services.accounts.identity.domain import check_sign_up
+from services.accounts.identity.sweep import sweeps
 from tests.integration.accounts.conftest import Ledger
 
 HOUSE = system("accounts")
@@ -70,3 +72,25 @@ async def test_a_session_ends_seven_days_after_its_last_use(
     await move_clock(ledger.owner_url, dt.timedelta(days=20))
     with pytest.raises(Unauthenticated):
         await refresh(database, again)
+
+
+async def test_tokens_that_nobody_can_use_are_forgotten_after_a_month(
+    database: Database, ledger: Ledger
+) -> None:
+    sweep = sweeps(database)["sessions"]
+    old = await sign_up(database)
+    await move_clock(ledger.owner_url, dt.timedelta(days=6))
+    kept = await refresh(database, old)
+    assert kept
+    await move_clock(ledger.owner_url, dt.timedelta(days=31))
+    await sweep()
+    assert [await is_known(database, token) for token in (old, kept)] == [False, True]
+    assert not await sweep()
+    await move_clock(ledger.owner_url, dt.timedelta(days=37))
+    assert await sweep()
+    assert not await is_known(database, kept)
+
+
+async def is_known(database: Database, token: str) -> bool:
+    digest = hashlib.sha256(token.encode()).digest()
+    return await database.write(HOUSE, store.lock_token, digest) is not None

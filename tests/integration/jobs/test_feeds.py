@@ -78,7 +78,7 @@ async def test_places_of_a_feed_are_gapless_under_concurrency(
 
     reading = asyncio.create_task(read())
     await asyncio.gather(*(happen(database, job.id) for job in jobs for _ in range(EVENTS)))
-    seen = (await asyncio.wait_for(reading, 30))[1:]
+    seen = (await asyncio.wait_for(reading, 60))[1:]
     assert [event.feed_sequence for event in seen] == list(range(1, total + 1))
     for job in jobs:
         own = [event for event in seen if event.job_id == str(job.id)]
@@ -130,7 +130,7 @@ async def test_a_batch_of_which_a_jobs_events_were_swept_says_so_also_to_who_goe
 ) -> None:
     caller, done, running = await batch_of_two(database)
     last = await last_place(database, done)
-    await database.write(HOUSE, store.sweep, OVER)
+    await database.write(HOUSE, store.sweep, OVER, 100)
     for after in (0, last - 1):  # the other job's events are kept
         with pytest.raises(EventsGone):
             await read_batch(database, doorbells, caller, done, after)
@@ -146,7 +146,7 @@ async def test_who_has_seen_all_of_a_batch_is_told_nothing_after_it_was_swept(
     await database.write(HOUSE, submissions_service.cancel, running.user_id, running.id)
     seen = await read_batch(database, doorbells, caller, done, 0)
     last = seen[-1].feed_sequence
-    await database.write(HOUSE, store.sweep, OVER)
+    await database.write(HOUSE, store.sweep, OVER, 100)
     assert await read_batch(database, doorbells, caller, done, last) == []
     with pytest.raises(EventsGone):
         await read_batch(database, doorbells, caller, done, last - 1)
@@ -176,11 +176,11 @@ async def test_idle_streams_do_not_ask_the_database_each_for_itself(
         await anext(stream)
     waiting = [asyncio.ensure_future(anext(stream)) for stream in streams]
     job = await queue_job(database, user=users[0])
-    event = await asyncio.wait_for(waiting[0], 10)
+    event = await asyncio.wait_for(waiting[0], 60)
     assert event.job_id == str(job.id)
     before = looks
     await happen(database, job.id)
-    await asyncio.wait_for(anext(streams[0]), 10)  # a second or so later
+    await asyncio.wait_for(anext(streams[0]), 60)  # a second or so later
     assert looks - before <= 2, "only the one for whom something happened looks"
     for task in waiting:
         task.cancel()

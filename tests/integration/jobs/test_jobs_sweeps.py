@@ -15,6 +15,7 @@ from kit.bus import Bus
 from kit.database import Database, ReadSession, Session
 from kit.identity import Signer, create_key
 from kit.rpc.client import ServiceChannel, open_channel
+from services.jobs.live import store as live
 from services.jobs.queue import service as queue
 from services.jobs.queue import store as items
 from services.jobs.submission import events, store
@@ -124,3 +125,37 @@ async def test_a_hold_for_an_item_that_nobody_knows_is_released(database: Databa
     await database.write(HOUSE, events.hold_overdue, asked)
     [end] = await published(database)
     assert (end.item_id, end.outcome) == (asked.item_id, events_pb2.ITEM_OUTCOME_EXPIRED)
+
+
+async def test_what_ended_jobs_leave_goes_a_few_jobs_at_a_time_and_what_runs_keeps_all(
+    database: Database,
+) -> None:
+    await limit(database, "eats", 9)
+    for _ in range(4):
+        await queue_job(database)
+    rows = await claim(database, slots=9)
+    for row in rows:
+        await database.write(HOUSE, queue.begin_step, lease_of(row), "prompt", "hash")
+    *ended, running = rows
+    for row in ended:
+        await database.write(HOUSE, queue.deliver, lease_of(row), DELIVERY)
+
+    assert await left(database) == {row["job_id"] for row in rows}
+    assert await database.write(HOUSE, live.sweep, LONG, 1) == 0, "they ended just now"
+    for count in (2, 1, 0):
+        assert await database.write(HOUSE, live.sweep, OVER, 1)
+        assert len(await left(database) & {row["job_id"] for row in ended}) == count
+    assert await database.write(HOUSE, live.sweep, OVER, 1) == 0
+    assert await left(database) == {running["job_id"]}
+
+
+async def left(database: Database) -> set[uuid.UUID]:
+    """Returns the jobs that have events and steps; all that have either have both."""
+
+    async def read(session: ReadSession) -> set[uuid.UUID]:
+        told = await session.all("SELECT DISTINCT job_id FROM job_event")
+        kept = await session.all("SELECT job_id FROM step")
+        assert {row["job_id"] for row in told} == {row["job_id"] for row in kept}
+        return {row["job_id"] for row in told}
+
+    return await database.read(HOUSE, read)

@@ -21,6 +21,7 @@ from services.jobs.submission.domain import NewItem, NewJob
 HOUSE = system("jobs")
 DELIVERY = queue_pb2.Delivery(file=queue_pb2.Artifact(object_key="k"))
 LONG, OVER = 60.0, -1.0
+PATIENCE_SECONDS = 15.0
 
 
 async def limit(database: Database, category: str, workers_max: int) -> None:
@@ -103,6 +104,18 @@ async def test_many_workers_at_once_never_exceed_a_categorys_limit(database: Dat
     claimed = [row["id"] for rows in claims for row in rows]
     assert len(claimed) == len(set(claimed)) == 4
     assert await claim(database, slots=10) == []
+
+
+async def test_claims_and_submissions_do_not_wait_for_each_other(database: Database) -> None:
+    await limit(database, "eats", 9)
+    await queue_job(database)
+    late = new_job()
+    async with asyncio.timeout(PATIENCE_SECONDS), database.transaction(HOUSE) as submitting:
+        await submission_store.insert(submitting, late, LONG)
+        assert len(await claim(database, slots=5)) == 1, "though a submission hangs in the middle"
+    async with asyncio.timeout(PATIENCE_SECONDS), database.transaction(HOUSE) as claiming:
+        await store.claim(claiming, ["gpu"], "w", 5, LONG)
+        await queue_job(database)
 
 
 async def test_a_worker_gets_only_its_pools_and_what_may_run(database: Database) -> None:

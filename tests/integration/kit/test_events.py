@@ -22,6 +22,20 @@ from kit.identity import system
 from kit.process import cancel
 
 HOUSE = system("works")
+AGED = (
+    """
+    INSERT INTO inbox (event_id, subject, received_at)
+    VALUES (:id, 's', app_now() - make_interval(days => :days))
+    """,
+    """
+    INSERT INTO idempotency (principal, method, key, fingerprint, created_at)
+    VALUES (:id, 'm', 'k', '', app_now() - make_interval(days => :days))
+    """,
+    """
+    INSERT INTO outbox (id, subject, payload, sent_at)
+    VALUES (:id, 's', '', app_now() - make_interval(days => :days))
+    """,
+)
 
 
 @asynccontextmanager
@@ -46,7 +60,7 @@ class Received:
             self._more.notify_all()
 
     async def wait_for(self, users: set[str]) -> None:
-        async with asyncio.timeout(30), self._more:
+        async with asyncio.timeout(60), self._more:
             await self._more.wait_for(lambda: users <= set(self.users))
 
 
@@ -105,6 +119,23 @@ async def test_an_event_that_is_sent_twice_takes_effect_once(database: Database,
     assert received.users.count(first) == 1
 
 
+async def test_what_the_floor_keeps_is_forgotten_by_its_age_and_a_batch_at_a_time(
+    database: Database, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kit.database.outbox.SWEPT_MAX", 2)
+    async with database.transaction(HOUSE) as session:
+        for days in (40, 35, 31, 29, 8, 6):
+            for insert in AGED:
+                await session.execute(insert, id=uuid.uuid4(), days=days)
+    relay = Relay(database, bus)
+    for expected in ([4, 4, 4], [3, 3, 2], [3, 3, 1], [3, 3, 1]):
+        await relay._notice_lost_store()
+        async with database.transaction(HOUSE) as session:
+            tables = ("inbox", "idempotency", "outbox")
+            kept = [await session.scalar(f"SELECT count(*) FROM {each}") for each in tables]
+        assert kept == expected
+
+
 async def test_an_event_that_fails_comes_again(database: Database, bus: Bus) -> None:
     received = Received()
     failures = 2
@@ -139,7 +170,7 @@ async def test_a_broker_that_lost_its_store_gets_everything_again(
         after = await publish(database, 5)
         await received.wait_for(after)
         last = await bus.last_sequence()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while last < len(before) + len(after):  # everything is in the new stream
                 last = await bus.last_sequence()
     assert sorted(received.users) == sorted(before | after), "and took effect once"
@@ -193,7 +224,7 @@ async def test_nothing_is_noted_of_a_broker_that_came_back_during_the_sending(
     handlers = {events_pb2.MemberCreated: received.handle}
     async with running(relay.run()), running(Consumer(database, bus, handlers).run()):
         await received.wait_for(users)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await bus.last_sequence() < 8 + 1 + 3:  # those that were lost are sent again
                 pass
 

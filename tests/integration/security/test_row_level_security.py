@@ -109,6 +109,7 @@ async def jobs_room(database: Database) -> list[Probe]:
     return [
         reads(database, jobs_service.get, OTHER, job.id),
         reads(database, jobs_service.list_jobs, OTHER, EVERYTHING, jobs_store.Filter()),
+        reads(database, jobs_store.page, OTHER, EVERYTHING, jobs_store.Filter("", job.project_id)),
         writes(database, jobs_service.cancel, OTHER, job.id),
         reads(database, live_store.after, job.id, 0, 100),
         reads(database, live_store.feed_after, OTHER, 0, 100),
@@ -151,6 +152,7 @@ async def works_room(database: Database) -> list[Probe]:
         reads(database, works_service.get_completed, OTHER, done),
         reads(database, works_service.get_batch, OTHER, batch.batch_id),
         reads(database, works_store.page, OTHER, EVERYTHING, anything),
+        reads(database, works_store.page, OTHER, EVERYTHING, works_store.Filter(project["id"])),
         writes(database, works_service.update, OTHER, done, "taken", ["taken"]),
         writes(database, works_store.set_public, OTHER, done, is_public=True),
         writes(database, works_service.publish, OTHER, done, is_public=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,7 @@ class Shelf:
             FORM_VALID,
             size_bytes_min=len(data),
         )
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             reply = await http.post(
                 self.blobs.post_address,
                 data=fields | changes,
@@ -110,7 +111,7 @@ class Shelf:
     async def objects(self, prefix: str = "") -> list[str]:
         """Returns the keys of all objects."""
         now = await self.database.read(HOUSE, ReadSession.now)
-        return await self.blobs.older(prefix, now.replace(year=now.year + 1), 1_000)
+        return await self.blobs.older(prefix, now + dt.timedelta(days=365), 1_000)
 
     async def count(self, sql: str, **parameters: Any) -> int:
         """Counts rows, whoever's they are."""

@@ -64,7 +64,7 @@ async def test_one_that_hangs_is_ended_before_another_may_begin(
     with monkeypatch.context() as patched:
         patched.setattr(files.blobs, "fetch", hang)
         with pytest.raises(Unavailable):
-            await asyncio.wait_for(bounded(files, bounds).confirm(owner, file_id), 10)
+            await asyncio.wait_for(bounded(files, bounds).confirm(owner, file_id), 60)
     assert (await files.confirm(owner, file_id))["state"] == "ready"
 
 
@@ -78,14 +78,15 @@ def test_what_must_outlast_another_does() -> None:
 
 
 async def test_a_confirmation_goes_on_when_its_caller_has_left(files: Shelf) -> None:
-    owner = member()
+    owner, slow = member(), bounded(files, Bounds(at_once=1, waiting_seconds=100))
     file_id = await files.sent(owner, PNG, "image/png")
-    for _ in range(3):
-        impatient = asyncio.create_task(files.confirm(owner, file_id))
-        await eventually(lambda: in_check(files))
-        impatient.cancel()
-        with pytest.raises((asyncio.CancelledError, FileInCheck)):
-            await impatient
+    async with slow.checker.turn():  # nothing can be ready before all of them have left
+        for _ in range(3):
+            impatient = asyncio.create_task(slow.confirm(owner, file_id))
+            await eventually(lambda: in_check(files))
+            impatient.cancel()
+            with pytest.raises((asyncio.CancelledError, FileInCheck)):
+                await impatient
 
     async def ready() -> bool:
         return bool((await files.read(owner, file_id))["state"] == "ready")

@@ -15,6 +15,7 @@ from kit.errors import DomainError, NotFound, WrongState
 from kit.paging import PageRequest
 from kit.testing.databases import move_clock
 from services.works.files import confirm, remains, service, store
+from services.works.files.checker import Bounds
 from services.works.files.confirm import new_attempt
 from services.works.files.domain import (
     FileInCheck,
@@ -25,7 +26,7 @@ from services.works.files.domain import (
 from services.works.files.sweep import doom, sweeps
 from tests.databases import Urls
 from tests.integration.security.hostile.honest import document, encoded, saved, scene
-from tests.integration.works.shelf import HOUSE, Shelf, member
+from tests.integration.works.shelf import HOUSE, Shelf, member, shelf
 from tests.studio import eventually
 
 PNG = encoded(scene(), "PNG")
@@ -141,12 +142,17 @@ async def test_two_at_once_with_the_same_bytes_end_with_one_object(files: Shelf)
 
 
 async def test_a_file_is_checked_by_one_confirmation_at_a_time(files: Shelf) -> None:
-    owner = member()
-    file_id = await files.sent(owner, PNG, "image/png")
-    ends = await asyncio.gather(
-        *(files.confirm(owner, file_id) for _ in range(5)), return_exceptions=True
+    owner, slow = (
+        member(),
+        shelf(files.database, files.blobs, Bounds(at_once=1, waiting_seconds=100)),
     )
-    assert sum(isinstance(end, FileInCheck) for end in ends) == 4
+    file_id = await files.sent(owner, PNG, "image/png")
+    async with slow.checker.turn():  # so that the one which is first is under way until all came
+        asked = [asyncio.create_task(slow.confirm(owner, file_id)) for _ in range(5)]
+        for _, refused in zip(range(4), asyncio.as_completed(asked), strict=False):
+            with pytest.raises(FileInCheck):
+                await refused
+    await asyncio.gather(*asked, return_exceptions=True)
     assert (await files.read(owner, file_id))["state"] == "ready"
     assert len(await files.objects("files/")) == 2
 
@@ -177,7 +183,7 @@ async def test_the_sweeper_waits_for_an_upload_that_is_taking_the_bytes_it_came_
     async def waits_or_has_gone_on() -> bool:
         return sweeping.done() or await files.count(waits) > 0
 
-    await eventually(waits_or_has_gone_on, 10)
+    await eventually(waits_or_has_gone_on)
     go_on.set()
     await taking
     await sweeping
