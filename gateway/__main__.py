@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from gateway import app, wire
 from gateway.config import GatewaySettings
@@ -31,6 +32,24 @@ class _Server(uvicorn.Server):
         yield
 
 
+def configured(application: ASGIApp, settings: GatewaySettings) -> uvicorn.Config:
+    """Says how an application is served."""
+    return uvicorn.Config(
+        application,
+        host=settings.http_host,
+        port=settings.http_port,
+        http=wire.protocol(settings.header_seconds, settings.write_seconds),
+        ws="none",
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.grace_seconds),
+    )
+
+
 async def compose(running: Process, settings: GatewaySettings) -> None:
     """Opens channels and serves HTTP."""
     targets = {
@@ -45,21 +64,7 @@ async def compose(running: Process, settings: GatewaySettings) -> None:
     }
     streams = Streams(settings.streams_max, settings.streams_per_caller_max)
     storage = await running.enter_async_context(Storage(settings.s3_endpoint))
-    config = uvicorn.Config(
-        app.build(channels, settings, streams, storage),
-        host=settings.http_host,
-        port=settings.http_port,
-        http=wire.protocol(settings.header_seconds, settings.write_seconds),
-        ws="none",
-        forwarded_allow_ips=settings.trusted_proxies,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.grace_seconds),
-    )
-    server = _Server(config)
+    server = _Server(configured(app.build(channels, settings, streams, storage), settings))
     # What was made by now stays: the collector need not walk it again at every page of dicts.
     gc.collect()
     gc.freeze()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -23,7 +24,9 @@ class GatewaySettings(Settings):
         default="", description="Origins of frontends, comma-separated; * allows any; empty: none"
     )
     trusted_proxies: str = Field(
-        default="127.0.0.1", description="Addresses whose X-Forwarded-For is believed"
+        default="127.0.0.1",
+        description="Addresses and networks (CIDR), comma-separated, whose X-Forwarded-For and "
+        "-Proto are believed",
     )
     rate_member: str = Field(
         default="read 600/6, write 300/15, submit 120/24, login 120/60",
@@ -62,6 +65,17 @@ class GatewaySettings(Settings):
     @classmethod
     def _is_rates(cls, value: str) -> str:
         Rates.of(value)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _is_addresses(cls, value: str) -> str:
+        """Refuses what uvicorn would take for a name that nobody has, and ``*``.
+
+        Believing everybody, it takes the address that the client itself wrote.
+        """
+        for each in value.split(","):
+            ipaddress.ip_network(each.strip())
         return value
 
     @property

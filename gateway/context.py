@@ -42,6 +42,7 @@ class RequestContext:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._told = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
@@ -54,6 +55,8 @@ class RequestContext:
         request_id = _request_id(headers)
         state = scope.setdefault("state", {})
         state["request_id"], state["headers"] = request_id, headers
+        if "x-forwarded-for" in headers and not self._told:
+            self._look_at_proxy(scope["client"], headers["x-forwarded-for"])
         began, status = time.perf_counter(), 0
 
         async def respond(message: Message) -> None:
@@ -71,6 +74,15 @@ class RequestContext:
             milliseconds = round((time.perf_counter() - began) * 1e3, 1)
             about = {"request_id": request_id, "status": status, "milliseconds": milliseconds}
             log.info("%s %s", scope["method"], scope["path"], extra=about)
+
+    def _look_at_proxy(self, client: tuple[str, int] | None, forwarded: str) -> None:
+        """Says once that a proxy is not believed: all of its users share one bucket then.
+
+        Where it was, the client is one of those that it names.
+        """
+        if client and client[0] not in forwarded:
+            self._told = True
+            log.warning("X-Forwarded-For is not believed: see ATELIER_TRUSTED_PROXIES")
 
 
 def _headers(scope: Scope, request_id: str) -> tuple[tuple[bytes, bytes], ...]:

@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import errors_page, openapi, problems
+from gateway.openai import document
 
 STUDIO = Path(__file__).parent / "studio"
 # Only the assets of this package are used: Swagger UI 5, which knows OpenAPI 3.1.
@@ -95,10 +96,12 @@ def routes(health: Health) -> list[BaseRoute]:
         _file("/", "index.html"),
         Mount("/studio", StaticFiles(directory=STUDIO)),
         _file("/docs", "docs.html"),
+        _file("/docs/openai", "docs_openai.html"),
         _constant("/docs/errors", errors_page.html(), HTMLResponse.media_type or ""),
         _constant("/docs/errors.json", errors_page.json(), _JSON),
         Mount("/docs/assets", StaticFiles(directory=_swagger())),
         _constant("/openapi.json", openapi.text(), _JSON),
+        _constant(document.PATH, document.text(), _JSON),
         Route("/healthz", health.live),
         Route("/readyz", health.ready),
     ]

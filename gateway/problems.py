@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from kit import metrics
 from kit.errors import DomainError
 from kit.rpc.contract import failures
 from kit.rpc.status import Refusal
@@ -41,7 +42,8 @@ def _plain(value: str) -> int | str:
 
 
 def response(refusal: Refusal, request_id: str, headers: dict[str, str] | None = None) -> Response:
-    """Builds the HTTP response of a refusal, with Retry-After where it applies."""
+    """Builds the HTTP response of a refusal, with Retry-After where it applies, and counts it."""
+    metrics.HTTP_REFUSALS.labels(refusal.failure.code).inc()
     headers = {"cache-control": "no-store", **(headers or {})}
     wait = refusal.retry_after_seconds
     if wait is None and refusal.failure.http_status in _TRY_AGAIN:

@@ -176,16 +176,15 @@ class Transcoder:
         self, bound: Bound, message: Message, exchange: Exchange, caller: str
     ) -> Response | sse.Events:
         cursor = f"after_{bound.cursor}"
-        last = exchange.headers.get("last-event-id", "")
-        if last.isdecimal() and len(last) <= _EVENT_ID_DIGITS_MAX:
-            setattr(message, cursor, int(last))
+        if last := exchange.headers.get("last-event-id", ""):
+            setattr(message, cursor, _event_id(last))
         authorization = exchange.headers.get("authorization", "")
         holder = self._callers.holder(authorization, getattr(message, _TICKET, ""))
         place = self._streams.admit(holder.name if holder else caller)
-        if exchange.api_key:
-            place.end_after(self._keys.stream_seconds)
-        elif holder:
-            place.end_after(holder.seconds)
+        # Of whom a service lets in and this gateway does not know, as where their clocks differ, no
+        # end is known either: he comes again soon, as one with an API key does.
+        known = holder if not exchange.api_key else None
+        place.end_after(known.seconds if known else self._keys.stream_seconds)
         try:
             call = bound.call(message, metadata=_metadata(exchange))
             readings = await sse.begun(call, resumed=bool(getattr(message, cursor)))
@@ -244,6 +243,12 @@ def _encoder(bound: Bound, exchange: Exchange) -> tuple[encoding.EncodeMessage, 
         return bound.encode, ""
     selection = ",".join(given)
     return encoding.partial_encoder(bound.route.method.output_type, selection), selection
+
+
+def _event_id(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= _EVENT_ID_DIGITS_MAX):
+        raise InvalidArgument.of("Last-Event-ID", "must be the id of an event, as it was sent")
+    return int(text)
 
 
 def _metadata(exchange: Exchange) -> Metadata:

@@ -196,6 +196,7 @@ def protocol(header_seconds: float, write_seconds: float) -> type[Wire]:
 def _problem(reason: str, seconds: float) -> bytes:
     refusal = problems.of_reason(reason, _TEXTS[reason])
     metrics.HTTP_SECONDS.labels(_UNREAD, refusal.failure.http_status).observe(seconds)
+    metrics.HTTP_REFUSALS.labels(refusal.failure.code).inc()
     request_id = str(uuid7())
     body = orjson.dumps(problems.document(refusal, request_id))
     fields: dict[str, Any] = {

@@ -86,6 +86,20 @@ class Layout:
         password = self.secrets[f"database:{role}"]
         return f"postgresql://{role}:{password}@/atelier?host={self.run}/pg"
 
+    def show_metrics(self, *processes: str) -> None:
+        """Says where processes serve metrics, in the form of Prometheus' file_sd_configs.
+
+        Who is named and does not answer is told as dead.
+        """
+        targets = [
+            {
+                "targets": [f"127.0.0.1:{self.ports[f'{process}_metrics']}"],
+                "labels": {"process": process},
+            }
+            for process in processes
+        ]
+        (self.data / "prometheus.json").write_text(json.dumps(targets, indent=1))
+
 
 def prepare(data: Path) -> Layout:
     """Makes the data folder or reads it, and chooses ports; those of the last run where free."""
@@ -101,17 +115,9 @@ def prepare(data: Path) -> Layout:
     run.mkdir(exist_ok=True)
     (run / "pg").mkdir(exist_ok=True)
     ports = _choose_ports(data / "ports.json")
-    _write_targets(data / "prometheus.json", ports)
-    return Layout(data, run, ports, _secrets(data / "secrets.json"))
-
-
-def _write_targets(path: Path, ports: dict[str, int]) -> None:
-    """Says where metrics are, in the form of Prometheus' file_sd_configs."""
-    targets = [
-        {"targets": [f"127.0.0.1:{ports[f'{process}_metrics']}"], "labels": {"process": process}}
-        for process in (*SIGNERS, "triton")
-    ]
-    path.write_text(json.dumps(targets, indent=1))
+    layout = Layout(data, run, ports, _secrets(data / "secrets.json"))
+    layout.show_metrics(*SIGNERS)
+    return layout
 
 
 def _secrets(path: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local import postgres, probes, stores, triton
-from deploy.local.layout import SERVICES, Layout, environment_bin
+from deploy.local.layout import SERVICES, SIGNERS, Layout, environment_bin
 from deploy.local.part import Part
 from deploy.local.supervisor import Supervisor
 
@@ -130,6 +130,7 @@ async def start_triton(
     Where its wheel does not run, inference hosts the same engine itself.
     """
     if triton.supported():
+        layout.show_metrics(*SIGNERS, "triton")
         await supervisor.start([triton.part(layout, models.folder, models.default, overrides)])
 
 

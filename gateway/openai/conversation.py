@@ -16,13 +16,13 @@ STOPS_MAX = 4
 TITLE_LENGTH_MAX = 200
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 # Taken and without effect.
-_IGNORED = {
+IGNORED = {
     *("user", "seed", "top_p", "presence_penalty", "frequency_penalty", "metadata", "store"),
     *("service_tier", "safety_identifier", "prompt_cache_key", "reasoning_effort", "verbosity"),
     *("logit_bias", "parallel_tool_calls"),
 }
 # Refused, unless they ask for nothing.
-_REFUSED: dict[str, tuple[Any, ...]] = {
+REFUSED: dict[str, tuple[Any, ...]] = {
     "tools": ([],),
     "tool_choice": ("none", "auto"),
     "functions": ([],),
@@ -36,9 +36,9 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
     "web_search_options": (),
     "response_format": ({"type": "text"},),
 }
-_KNOWN = {
-    *_IGNORED,
-    *_REFUSED,
+KNOWN = {
+    *IGNORED,
+    *REFUSED,
     *("messages", "model", "stream", "stream_options", "max_tokens", "max_completion_tokens"),
     *("temperature", "stop"),
 }
@@ -70,8 +70,8 @@ def read(given: Any) -> Asked:
         Fault: A parameter is missing, unknown, or cannot be taken.
     """
     body = Body(given)
-    body.check_names(_KNOWN)
-    for name, harmless in _REFUSED.items():
+    body.check_names(KNOWN)
+    for name, harmless in REFUSED.items():
         body.refuse(name, *harmless)
     model = body.text("model")
     messages = _messages(body.get("messages"))

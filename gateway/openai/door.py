@@ -29,6 +29,15 @@ ROOT = "/openai/v1"
 # What a key needs for making something here: asked for at once, and not when it is paid already.
 SCOPES = ("jobs:write", "jobs:read", "works:read")
 _MODELS = "/models/"
+_MODEL = "/models/{model}"
+# What there is, by its path below ROOT: the method, and from which bucket a call is drawn.
+ROUTES: Mapping[str, tuple[str, str]] = {
+    "/models": ("GET", "read"),
+    _MODEL: ("GET", "read"),
+    "/images/generations": ("POST", "submit"),
+    "/chat/completions": ("POST", "submit"),
+}
+LABELS = frozenset(f"{verb} {ROOT}{path}" for path, (verb, _) in ROUTES.items())
 
 
 @dataclass(frozen=True)
@@ -75,10 +84,11 @@ class Face:
         self._streams = streams
         self._storage = storage
         self._wait_seconds = wait_seconds
-        self._routes: dict[str, tuple[str, str, Handler]] = {
-            "/models": ("GET", "read", self._list_models),
-            "/images/generations": ("POST", "submit", self._generate),
-            "/chat/completions": ("POST", "submit", self._complete),
+        self._handlers: dict[str, Handler] = {
+            "/models": self._list_models,
+            _MODEL: self._one_model,
+            "/images/generations": self._generate,
+            "/chat/completions": self._complete,
         }
 
     def label(self, exchange: Exchange) -> str:
@@ -86,12 +96,10 @@ class Face:
         path = str(exchange.scope["path"])
         if path != ROOT and not path.startswith(f"{ROOT}/"):
             return ""
-        path = path.removeprefix(ROOT)
-        if path not in self._routes and not path.startswith(_MODELS):
+        shown, _ = _matched(path.removeprefix(ROOT))
+        if not shown:
             return f"{OTHER} {ROOT}/…"
-        verb, shown = "GET", _MODELS + "{model}"
-        if path in self._routes:
-            verb, shown = self._routes[path][0], path
+        verb, _ = ROUTES[shown]
         return f"{verb if exchange.verb == verb else OTHER} {ROOT}{shown}"
 
     def refused(self, refusal: Refusal, exchange: Exchange) -> Response:  # noqa: ARG002
@@ -107,12 +115,11 @@ class Face:
             return of_error(error).response()
 
     async def _routed(self, exchange: Exchange, path: str) -> Answer:
-        name = unquote(path.removeprefix(_MODELS)) if path.startswith(_MODELS) else ""
-        verb, rate_class, handler = self._routes.get(path, ("", "read", self._one_model))
-        if not verb and not name:
+        template, name = _matched(path)
+        if not template:
             message = f"Unknown request URL: {exchange.scope['method']} {ROOT}{path[:200]}."
             raise Fault(404, message, code="unknown_url")
-        verb = verb or "GET"
+        verb, rate_class = ROUTES[template]
         allow = f"{verb}, OPTIONS" if verb == "POST" else "GET, HEAD, OPTIONS"
         if exchange.verb == "OPTIONS":
             return Response(status_code=204, headers={"allow": allow})
@@ -121,7 +128,7 @@ class Face:
             refused = fault.response()
             refused.headers["allow"] = allow
             return refused
-        return await self._guarded(exchange, name, rate_class, handler)
+        return await self._guarded(exchange, name, rate_class, self._handlers[template])
 
     async def _guarded(
         self, exchange: Exchange, name: str, rate_class: str, handler: Handler
@@ -180,6 +187,14 @@ class Face:
         location = (b"location", f"/v1/jobs/{job.id}".encode())
         headers = (*call.headers, location)
         return Visit(call.studio, job, place, self._wait_seconds, headers)
+
+
+def _matched(path: str) -> tuple[str, str]:
+    """Returns the route of a path and the model that it names; empty where there is none."""
+    if path.startswith(_MODELS):
+        name = unquote(path.removeprefix(_MODELS))
+        return (_MODEL if name else ""), name
+    return (path if path in ROUTES else ""), ""
 
 
 def _json(body: Mapping[str, Any]) -> Response:

@@ -9,6 +9,7 @@ import orjson
 from starlette.responses import Response
 
 from gateway.problems import RETRY_SECONDS
+from kit import metrics
 from kit.rpc.contract import failures
 from kit.rpc.status import Refusal
 
@@ -38,6 +39,7 @@ class Fault(Exception):
         code: Stable, or None.
         param: The parameter at fault, or None.
         retry_after_seconds: When trying again makes sense, where that is known.
+        counted_as: What metrics call it: our own code where there is one.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Fault(Exception):
         code: str | None = None,
         param: str | None = None,
         retry_after_seconds: float | None = None,
+        counted_as: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -56,6 +59,7 @@ class Fault(Exception):
         self.code = code
         self.param = param
         self.retry_after_seconds = retry_after_seconds
+        self.counted_as = counted_as or code or kind
 
     def document(self) -> dict[str, Any]:
         """Returns the body."""
@@ -69,7 +73,8 @@ class Fault(Exception):
         }
 
     def response(self) -> Response:
-        """Builds the answer."""
+        """Builds the answer, and counts it."""
+        metrics.HTTP_REFUSALS.labels(self.counted_as).inc()
         headers = {"cache-control": "no-store"}
         wait = self.retry_after_seconds
         if wait is None and self.status in (429, 503, 504):
@@ -102,6 +107,7 @@ def of_refusal(refusal: Refusal) -> Fault:
         code=code,
         param=param,
         retry_after_seconds=refusal.retry_after_seconds,
+        counted_as=failure.code,
     )
 
 

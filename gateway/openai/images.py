@@ -23,10 +23,10 @@ SEED_MAX = 2**31 - 1
 SIDE_MAX = 100_000
 ASPECTS = ("1:1", "4:3", "3:4", "16:9", "9:16")
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})", re.ASCII)
-_QUALITIES = ("auto", "standard", "hd", "low", "medium", "high")
+QUALITIES = ("auto", "standard", "hd", "low", "medium", "high")
 # Taken and without effect.
-_IGNORED = {"user", "style", "moderation", "output_compression", "partial_images"}
-_KNOWN = _IGNORED | {
+IGNORED = {"user", "style", "moderation", "output_compression", "partial_images"}
+KNOWN = IGNORED | {
     *("prompt", "model", "n", "size", "response_format", "quality", "background"),
     *("output_format", "stream", "seed"),
 }
@@ -56,11 +56,11 @@ def read(given: Any) -> Asked:
         Fault: A parameter is missing, unknown, or cannot be taken.
     """
     body = Body(given)
-    body.check_names(_KNOWN)
+    body.check_names(KNOWN)
     body.refuse("stream", False)
     body.refuse("background", "auto", "opaque")
     body.refuse("output_format", "jpeg")
-    body.choice("quality", _QUALITIES, "auto")
+    body.choice("quality", QUALITIES, "auto")
     model = body.text("model") if body.get("model") is not None else ""
     # Models of the newer kind answer bytes, and their clients ask for no format.
     usual = "b64_json" if model.startswith(("gpt-image-", "chatgpt-image-")) else "url"

@@ -11,7 +11,7 @@ from gateway import routes
 from gateway.context import VERSION
 from gateway.openapi.examples import example
 from gateway.openapi.responses import HEADERS, Responses
-from gateway.openapi.schemas import Schemas
+from gateway.openapi.schemas import Schemas, or_empty
 from gateway.routes import Route, is_required
 from kit.identity import Kind
 from kit.rpc.contract import Policy, failures
@@ -37,6 +37,8 @@ nothing has changed. An `Idempotency-Key` makes repeating a POST safe for 30 day
 
 **Live.** `events_url` of a job is a stream of server-sent events that goes on after
 `Last-Event-ID`. It ends with the token or ticket that opened it.
+
+**OpenAI's clients** work below `/openai/v1`, which has [a document of its own](/docs/openai).
 
 **Limits.** A body has at most 1 MiB and 32 levels, headers 32 KiB, an address 8 KiB. `RateLimit`
 says how many calls are left; 429 carries `Retry-After`.
@@ -138,12 +140,13 @@ class _Document:
         }
 
     def _parameter(self, field: Any, where: str) -> dict[str, Any]:
+        schema = self._schemas.of_field(field, sent=True)
         return {
             "name": field.name,
             "in": where,
             "required": where == "path",
             "description": self._schemas.comments[field.full_name],
-            "schema": self._schemas.of_field(field, sent=True),
+            "schema": or_empty(field, schema) if where == "query" else schema,
         }
 
 
@@ -169,8 +172,8 @@ def _headers(route: Route) -> Iterator[dict[str, Any]]:
         text = "`wait=N` waits up to N seconds, at most 60, for the final state."
         yield _header("Prefer", text, {"examples": ["wait=5"]})
     if route.method.server_streaming:
-        text = "The id of the last event seen: the stream goes on after it."
-        yield _header("Last-Event-ID", text, {"pattern": "^[0-9]{1,18}$"})
+        text = "The id of the last event seen: the stream goes on after it. Empty: none."
+        yield _header("Last-Event-ID", text, {"pattern": "^[0-9]{0,18}$"})
     elif route.verb == "GET":
         yield _header("If-None-Match", "The ETag that is known: 304 while nothing changed.", {})
 

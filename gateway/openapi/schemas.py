@@ -17,6 +17,7 @@ from gateway.routes import is_required
 from kit.rows import enum_words
 from kit.rpc.contract import failures
 
+_UUID_OR_EMPTY = "^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$"
 _INT32 = {"type": "integer", "format": "int32"}
 _INT64 = {"type": "integer", "format": "int64"}
 _SCALARS: dict[int, dict[str, Any]] = {
@@ -111,7 +112,7 @@ class Schemas:
     def _property(self, field: Any, sent: bool) -> dict[str, Any]:
         schema = self.of_field(field, sent=sent)
         if sent and not is_required(field):
-            schema = _or_null(schema)
+            schema = _or_null(or_empty(field, schema))
         text = self.comments[field.full_name]
         if "$ref" in schema:
             return {"allOf": [schema], "description": text}
@@ -141,6 +142,16 @@ class Schemas:
 def _is_always_there(field: Any) -> bool:
     """Whether answers always carry a field: absent messages and unspecified enums are left out."""
     return bool(field.is_repeated) or not (field.has_presence or field.enum_type is not None)
+
+
+def or_empty(field: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    """An empty string is one that is not given, where it may be; an enum has no such word."""
+    if schema.get("format") == "uuid":
+        rest = {name: value for name, value in schema.items() if name != "format"}
+        return rest | {"pattern": _UUID_OR_EMPTY}
+    if "enum" in schema and field.enum_type is None:
+        return schema | {"enum": [*schema["enum"], ""]}
+    return schema
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:

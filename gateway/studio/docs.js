@@ -1,6 +1,6 @@
 // Without the badge that asks a server elsewhere.
 SwaggerUIBundle({
-  url: "/openapi.json",
+  url: document.getElementById("api").dataset.document,
   dom_id: "#api",
   deepLinking: true,
   validatorUrl: null,

@@ -1,10 +1,10 @@
-"""A second gateway over the same services, with other settings."""
+"""A second gateway over the same services, and a while in which nothing is drawn."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 
 import httpx
@@ -29,7 +29,17 @@ async def gateway_with(installation: Installation, **settings: str) -> AsyncIter
     door = replace(part, name="door", after=(), probe=probes.http(f"{url}/readyz"))
     await installation.supervisor.start([door])
     try:
-        async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
             yield Studio(http)
     finally:
         await installation.supervisor.stop("door")
+
+
+@contextmanager
+def nothing_drawn(installation: Installation) -> Iterator[None]:
+    """Lets no picture be drawn in the block, so that whoever is slow comes before its end too."""
+    installation.supervisor.pause("triton")
+    try:
+        yield
+    finally:
+        installation.supervisor.unpause("triton")

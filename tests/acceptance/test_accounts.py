@@ -13,7 +13,7 @@ async def test_a_new_member_has_a_wallet_and_soon_a_first_project(member: Member
         found: list[dict[str, object]] = (await member.get("/v1/projects")).json()["data"]
         return found
 
-    [project] = await eventually(projects, 10)
+    [project] = await eventually(projects)
     assert project["name"] == "내 첫 프로젝트"
     assert project["is_default"] is True
 

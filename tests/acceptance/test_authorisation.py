@@ -153,7 +153,7 @@ def test_every_route_has_a_row() -> None:
 async def callers(installation: Installation) -> dict[str, tuple[Owned, dict[str, str]]]:
     """The headers of every kind of caller, and what the owner owns."""
     url = installation.layout.gateway_url
-    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
         studio = Studio(http)
         owner, other, guest = await studio.sign_up(), await studio.sign_up(), await studio.guest()
         login = f"the-administrator-{uuid.uuid4().hex[:6]}"
@@ -164,7 +164,7 @@ async def callers(installation: Installation) -> dict[str, tuple[Owned, dict[str
         owned = replace(owned, api_key_id=spare["api_key"]["id"])
     signer = Signer("accounts", installation.layout.keys)
 
-    def bearer(user: Member, kind: Kind, seconds: int = 600) -> dict[str, str]:
+    def bearer(user: Member, kind: Kind, seconds: int = 3_600) -> dict[str, str]:
         token = signer.user_token(uuid.UUID(user.id), kind, seconds)
         return {"authorization": f"Bearer {token}"}
 
@@ -285,7 +285,7 @@ async def test_what_is_for_services_lets_in_no_user(
     metadata = tuple(callers[caller][1].items())
     async with open_channel(installation.layout.socket(process)) as channel:
         call = channel.unary_stream if method.server_streaming else channel.unary_unary
-        rpc = call(f"/{service.full_name}/{method.name}")(b"", metadata=metadata, timeout=10)
+        rpc = call(f"/{service.full_name}/{method.name}")(b"", metadata=metadata, timeout=60)
         answer = rpc.read() if method.server_streaming else rpc
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await answer
@@ -305,7 +305,7 @@ async def test_a_service_itself_heeds_the_scopes_of_a_token(
     async with open_channel(installation.layout.socket("jobs")) as channel:
         rpc = channel.unary_unary("/atelier.jobs.v1.JobsService/ListJobs")
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await rpc(b"", metadata=(("authorization", f"Bearer {token}"),), timeout=10)
+            await rpc(b"", metadata=(("authorization", f"Bearer {token}"),), timeout=60)
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert decode(refused.value).metadata == {"scope": "jobs:read"}
 
@@ -320,7 +320,7 @@ async def test_a_service_is_no_user(installation: Installation, process: str) ->
     }[process]
     metadata = (("authorization", f"Bearer {token}"),)
     async with open_channel(installation.layout.socket(process)) as channel:
-        call = channel.unary_unary(f"/{rpc}")(b"", metadata=metadata, timeout=10)
+        call = channel.unary_unary(f"/{rpc}")(b"", metadata=metadata, timeout=60)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED

@@ -18,21 +18,28 @@ from tests.studio import Member, Studio, eventually
 
 PICTURE = {"template_id": "general-picture", "inputs": {"text": "빨간 꽃병"}}
 PAGES = ["/", "/docs", "/docs/errors", "/docs/errors.json", "/openapi.json", "/healthz"]
+PAGES += ["/docs/openai", "/openai/openapi.json"]
 POST = b"POST /v1/auth/login HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
 
 
 @pytest.fixture(scope="module")
 async def door(installation: Installation) -> AsyncIterator[Studio]:
-    """A gateway with a frontend's origin, short patience and little to give."""
+    """A gateway with a frontend's origin and little to give."""
     async with gateway_with(
         installation,
         ATELIER_CORS_ORIGINS="https://front.example, http://localhost:5173",
-        ATELIER_RATE_MEMBER="read 3/60, write 100/1, submit 100/1",
+        ATELIER_RATE_MEMBER="read 3/3000, write 100/1, submit 100/1",
         ATELIER_RATE_ADDRESS="read 1000/1, login 1000/1",
-        ATELIER_HEADER_SECONDS="0.5",
-        ATELIER_BODY_SECONDS="0.5",
         ATELIER_STREAMS_PER_CALLER_MAX="1",
     ) as studio:
+        yield studio
+
+
+@pytest.fixture(scope="module")
+async def hasty(installation: Installation) -> AsyncIterator[Studio]:
+    """A gateway that waits for nobody; whoever is to be served must not be as late as that."""
+    patience = {"ATELIER_HEADER_SECONDS": "0.5", "ATELIER_BODY_SECONDS": "0.5"}
+    async with gateway_with(installation, **patience) as studio:
         yield studio
 
 
@@ -43,7 +50,7 @@ async def raw(
     reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
     writer.write(sent)
     try:
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), 60)
     finally:
         writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -231,7 +238,9 @@ async def test_a_submission_can_be_waited_for_and_is_accepted_where_it_takes_lon
     assert accepted.status_code == 202
     assert accepted.headers["preference-applied"] == "wait=0"
     headers["prefer"] = "wait=60"
-    done = await member.post("/v1/jobs", headers=headers, json=PICTURE, timeout=70)
+    done = await member.post("/v1/jobs", headers=headers, json=PICTURE, timeout=90)
+    while done.status_code == 202:  # it took longer than that
+        done = await member.post("/v1/jobs", headers=headers, json=PICTURE, timeout=90)
     assert (done.status_code, done.json()["state"]) == (200, "succeeded")
     assert done.json()["id"] == accepted.json()["id"]
     assert done.headers["preference-applied"] == "wait=60"
@@ -252,14 +261,13 @@ async def test_too_many_calls_are_refused_with_the_time_to_come_back(door: Studi
     member = await door.sign_up()
     replies = [await member.get("/v1/me") for _ in range(4)]
     assert [reply.status_code for reply in replies] == [200, 200, 200, 429]
-    assert [reply.headers["ratelimit"] for reply in replies[:3]] == [
-        '"read";r=2;t=20',
-        '"read";r=1;t=40',
-        '"read";r=0;t=60',
-    ]
+    told = [reply.headers["ratelimit"].partition(";t=") for reply in replies[:3]]
+    assert [left for left, _, _ in told] == ['"read";r=2', '"read";r=1', '"read";r=0']
+    for (_, _, seconds), most in zip(told, (1_000, 2_000, 3_000), strict=True):
+        assert most - 600 < int(seconds) <= most
     refused = replies[-1]
-    assert refused.headers["ratelimit-policy"] == '"read";q=3;w=60'
-    assert 1 <= int(refused.headers["retry-after"]) <= 20
+    assert refused.headers["ratelimit-policy"] == '"read";q=3;w=3000'
+    assert 400 < int(refused.headers["retry-after"]) <= 1_000
     assert refused.json()["code"] == "rate_limited"
     assert refused.json()["details"] == {"policy": "read"}
     assert (await member.post("/v1/projects", json={"name": "x"})).status_code == 201
@@ -269,17 +277,12 @@ async def test_too_many_calls_are_refused_with_the_time_to_come_back(door: Studi
 
 async def test_a_caller_has_only_so_many_streams(door: Studio) -> None:
     member = await door.sign_up()
-    job = (await member.submit(category="beauty", inputs={"text": "립스틱"})).json()
-    url = f"/v1/jobs/{job['id']}/events"
+    url = "/v1/events"  # which does not end by itself
     async with door.http.stream("GET", url, headers=member.headers) as first:
         assert first.status_code == 200
         second = await member.get(url)
         assert (second.status_code, second.json()["code"]) == (429, "too_many_streams")
         assert second.headers["retry-after"]
-        await member.post(job["cancel_url"])
-        async for _ in first.aiter_lines():
-            pass
-    assert (await member.get(url)).status_code in (200, 429), "reads are few here"
 
 
 async def test_only_configured_origins_read_answers(door: Studio) -> None:
@@ -326,21 +329,21 @@ async def test_no_origin_is_let_in_by_default(studio: Studio) -> None:
     ],
 )
 async def test_what_is_too_much_too_slow_or_no_http_is_refused_by_its_own_code(
-    door: Studio, sent: bytes, status: int, code: str
+    door: Studio, hasty: Studio, sent: bytes, status: int, code: str
 ) -> None:
-    seen, headers, problem = await raw(door.http, sent)
+    seen, headers, problem = await raw((hasty if status == 408 else door).http, sent)
     assert (seen, problem["code"]) == (status, code)
     assert headers["content-type"] == "application/problem+json"
     assert headers["x-request-id"] == problem["request_id"]
     assert headers["connection"] == "close"
 
 
-async def test_a_client_that_sends_nothing_is_let_go(door: Studio) -> None:
+async def test_a_client_that_sends_nothing_is_let_go(hasty: Studio) -> None:
     with socket.socket() as idle:
         idle.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(idle, (door.http.base_url.host, door.http.base_url.port))
-        answer = await asyncio.wait_for(loop.sock_recv(idle, 1024), 10)
+        await loop.sock_connect(idle, (hasty.http.base_url.host, hasty.http.base_url.port))
+        answer = await asyncio.wait_for(loop.sock_recv(idle, 1024), 60)
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 

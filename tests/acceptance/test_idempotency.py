@@ -130,7 +130,7 @@ async def second_gateway(installation: Installation) -> AsyncIterator[httpx.Asyn
     second = replace(part, name="gateway-2", after=(), probe=probes.http(f"{url}/readyz"))
     await installation.supervisor.start([second])
     try:
-        async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
             yield http
     finally:
         await installation.supervisor.stop("gateway-2")

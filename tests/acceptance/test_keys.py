@@ -78,11 +78,14 @@ async def test_a_revoked_key_is_refused_everywhere_within_its_bound(
     revoked = time.monotonic()
 
     async def refused() -> Any:
+        asked = time.monotonic()
         reply = await server.get("/v1/me")
-        return reply if reply.status_code != 200 else None
+        if reply.status_code != 200:
+            return reply
+        assert asked - revoked < KEY_SECONDS, "who asks later is refused"
+        return None
 
-    reply = await eventually(refused, KEY_SECONDS + 5)
-    assert time.monotonic() - revoked < KEY_SECONDS + 1
+    reply = await eventually(refused)
     assert (reply.status_code, reply.json()["code"]) == (401, "api_key_revoked")
     assert reply.headers["www-authenticate"] == "Bearer"
 
@@ -169,7 +172,7 @@ async def test_a_stream_that_a_key_opened_ends_and_is_opened_anew(
         again = [event async for event in server.events("/v1/events", seen[-1]["id"])]
         assert again[0]["id"] == seen[-1]["id"]
         session = Member(door.http, member.session).events("/v1/events")
-        async with asyncio.timeout(30), contextlib.aclosing(session):
+        async with asyncio.timeout(60), contextlib.aclosing(session):
             await anext(session)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(2):

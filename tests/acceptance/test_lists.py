@@ -9,6 +9,8 @@ import pytest
 from atelier.jobs.v1 import jobs_pb2
 from atelier.works.v1 import works_pb2
 
+from tests.acceptance.doors import nothing_drawn
+from tests.conftest import Installation
 from tests.studio import Member, eventually
 
 PICTURE: dict[str, Any] = {"template_id": "general-picture", "inputs": {"text": "빨간 꽃병"}}
@@ -27,10 +29,15 @@ BOTH = {"project_id": NOBODYS, "batch_id": NOBODYS, "template_id": "eats-advert"
     ],
 )
 async def test_every_filter_shows_what_fits_and_leaves_out_what_does_not(
-    member: Member, path: str, request_of: Any, others: dict[str, str]
+    member: Member,
+    installation: Installation,
+    path: str,
+    request_of: Any,
+    others: dict[str, str],
 ) -> None:
-    job = (await member.submit(**PICTURE)).json()
-    await member.post(job["cancel_url"])
+    with nothing_drawn(installation):
+        job = (await member.submit(**PICTURE)).json()
+        await member.post(job["cancel_url"])
 
     async def listed(**query: str) -> list[dict[str, Any]]:
         reply = await member.get(path, params=query)

@@ -38,7 +38,6 @@ def test_every_language_is_shown_in_both_quickstarts() -> None:
     assert "sh" in blocks("README.md")
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize(("document", "language"), EXAMPLES)
 async def test_what_the_document_shows_makes_a_picture(
     studio: Studio, tmp_path: Path, document: str, language: str

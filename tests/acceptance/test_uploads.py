@@ -47,7 +47,7 @@ async def test_a_file_is_announced_sent_confirmed_and_fetched(member: Member) ->
     assert "upload" not in ready
     assert (await member.get(f"/v1/files/{file['id']}")).json()["sha256"] == ready["sha256"]
     download = (await member.get(f"/v1/files/{file['id']}/download")).json()
-    async with httpx.AsyncClient(trust_env=False) as storage:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as storage:
         fetched = await storage.get(download["url"])
         small = await storage.get(ready["thumbnail_url"])
         quarantined = await storage.get(
@@ -113,6 +113,13 @@ async def test_the_same_key_announces_one_file(member: Member) -> None:
     assert len((await member.get("/v1/files")).json()["data"]) == 1
 
 
+async def test_an_empty_key_is_refused_rather_than_taken_for_none(member: Member) -> None:
+    body = announced(b"x" * 100)
+    reply = await member.post("/v1/files", json=body, headers={"idempotency-key": ""})
+    assert (reply.status_code, reply.json()["code"]) == (400, "invalid_argument")
+    assert reply.json()["errors"][0]["field"] == "Idempotency-Key"
+
+
 async def test_files_are_listed_by_bucket_state_and_kind(member: Member) -> None:
     pdf = saved(document(2))
     picture = await member.upload(PNG, "image/png")
@@ -143,7 +150,7 @@ async def test_an_administrator_uploads_drawings_that_are_cleaned(
     drawing = lies.SVG.replace(b"<rect", b"<!-- words --><metadata>words</metadata><rect")
     file = await administrator.upload(drawing, "image/svg+xml", bucket="assets")
     address = (await administrator.get(f"/v1/files/{file['id']}/download")).json()["url"]
-    async with httpx.AsyncClient(trust_env=False) as storage:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as storage:
         kept = (await storage.get(address)).content
     assert b"words" not in kept
     assert b"<rect" in kept
@@ -162,7 +169,7 @@ async def test_what_services_are_told_of_a_users_files(
             files_pb2.ResolveFilesRequest(user_id=member.id, file_ids=asked),
             # Not sampled: jobs asks for nothing yet, so that it is no edge of the architecture.
             metadata=(("authorization", f"Bearer {token}"), ("traceparent", UNSEEN)),
-            timeout=10,
+            timeout=60,
         )
     states = [files_pb2.FileState.Name(each.state) for each in answer.files]
     assert states == ["FILE_STATE_READY", "FILE_STATE_UNSPECIFIED", "FILE_STATE_PENDING"]

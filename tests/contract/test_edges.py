@@ -54,7 +54,7 @@ async def test_the_table_of_edges_is_what_an_advert_does(
         return drawn() <= recorded(collector)
 
     try:
-        await eventually(all_seen, 30)
+        await eventually(all_seen)
     except TimeoutError:
         assert drawn() - recorded(collector) == set()
     inside = {edge for edge in recorded(collector) if edge[0] != "gateway"}
@@ -114,7 +114,7 @@ async def test_one_trace_leads_from_the_request_to_the_sampler_and_to_the_settle
         return ways() == [WAY, WAY_OF_THE_END]
 
     with suppress(TimeoutError):
-        await eventually(followed, 30)
+        await eventually(followed)
     assert ways() == [WAY, WAY_OF_THE_END]
     assert_logged(installation.layout.logs / "worker.log", job)
 

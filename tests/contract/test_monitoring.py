@@ -14,6 +14,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY, Metric
 
+from deploy.local import triton
 from kit import metrics
 from tests.conftest import Installation
 from tests.studio import Member, eventually
@@ -74,6 +75,7 @@ async def test_every_process_shows_its_metrics_where_prometheus_is_told_to_look(
     await member.finished(reply.json()["id"])
     told = json.loads((installation.layout.data / "prometheus.json").read_text())
     addresses = {each["labels"]["process"]: each["targets"][0] for each in told}
+    assert ("triton" in addresses) == triton.supported(), "who is not there is not dead"
     wanted = {
         "accounts": 'atelier_rpc_seconds_count{code="OK",rpc="atelier.accounts.v1.CreditsService',
         "works": 'atelier_events_total{end="done",subject="evt.jobs.item.finished.v1"}',
@@ -85,7 +87,7 @@ async def test_every_process_shows_its_metrics_where_prometheus_is_told_to_look(
     }
     missing = dict(wanted)
 
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
 
         async def all_shown() -> bool:
             for process, text in list(missing.items()):
@@ -94,5 +96,5 @@ async def test_every_process_shows_its_metrics_where_prometheus_is_told_to_look(
             return not missing
 
         with contextlib.suppress(TimeoutError):
-            await eventually(all_shown, 30)
+            await eventually(all_shown)
     assert missing == {}

@@ -85,7 +85,7 @@ async def machine(
 
 @pytest.fixture
 async def studio(machine: Machine) -> AsyncIterator[Studio]:
-    async with httpx.AsyncClient(base_url=machine.gateway_url, timeout=30, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=machine.gateway_url, timeout=60, trust_env=False) as http:
         yield Studio(http)
 
 

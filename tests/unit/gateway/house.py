@@ -19,10 +19,13 @@ from prometheus_client import REGISTRY
 from starlette.types import ASGIApp
 
 from gateway import app, wire
+from gateway.__main__ import configured
 from gateway.config import GatewaySettings
 from gateway.openai.pictures import Storage
 from gateway.sse import Streams
+from kit.errors import DomainError
 from kit.identity import Kind, Signer, create_key, publish_keys
+from kit.rpc import status
 from kit.rpc.client import open_channel
 from tests.studio import eventually
 
@@ -45,6 +48,7 @@ class Jobs(grpc.GenericRpcHandler):
         events: What its streams send.
         submit: Answers a submission.
         held: While it is unset, streams stay open after their events.
+        admit: Lets a stream begin, or raises a refusal.
     """
 
     def __init__(self) -> None:
@@ -54,6 +58,7 @@ class Jobs(grpc.GenericRpcHandler):
         self.events: list[jobs_pb2.JobEvent] = []
         self.submit: Callable[[], Awaitable[Any]] = self.accept
         self.held = asyncio.Event()
+        self.admit: Callable[[str, str], object] = lambda _authorization, _ticket: None
         self.streaming = 0
 
     async def accept(self) -> jobs_pb2.Job:
@@ -78,6 +83,10 @@ class Jobs(grpc.GenericRpcHandler):
     async def _stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
         name = "sequence" if hasattr(request, "after_sequence") else "feed_sequence"
         after = getattr(request, f"after_{name}")
+        try:
+            self.admit(dict(context.invocation_metadata()).get("authorization", ""), request.ticket)
+        except DomainError as refusal:
+            await status.abort(context, refusal)
         self.streaming += 1
         try:
             for event in self.events:
@@ -128,25 +137,37 @@ def counted(route: str, status: int) -> float:
     return REGISTRY.get_sample_value("atelier_http_request_seconds_count", labels) or 0.0
 
 
+def refusals(code: str) -> float:
+    """Returns how many requests were refused with a code."""
+    return REGISTRY.get_sample_value("atelier_http_refusals_total", {"code": code}) or 0.0
+
+
 @asynccontextmanager
 async def serving(application: ASGIApp, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Serves an application on a port of its own."""
+    settings = {"http": wire.protocol(5.0, 5.0), **settings}
+    config = uvicorn.Config(
+        application, log_config=None, lifespan="off", ws="none", access_log=False, **settings
+    )
+    async with served(config) as http:
+        yield http
+
+
+@asynccontextmanager
+async def served(config: uvicorn.Config) -> AsyncIterator[httpx.AsyncClient]:
+    """Serves what is configured on a port that is free."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        settings = {"http": wire.protocol(5.0, 5.0), **settings}
-        config = uvicorn.Config(
-            application, log_config=None, lifespan="off", ws="none", access_log=False, **settings
-        )
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve([listener]))
 
         async def started() -> bool:
             return server.started
 
-        await eventually(started, 10)
+        await eventually(started)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
+            async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
                 yield http
         finally:
             server.should_exit = True
@@ -169,7 +190,7 @@ async def opened(folder: Path, **settings: Any) -> AsyncIterator[House]:
         streams = Streams(made.streams_max, made.streams_per_caller_max)
         async with open_channel(target) as channel, Storage("") as storage:
             application = app.build(dict.fromkeys(DOMAINS, channel), made, streams, storage)
-            async with serving(application) as http:
+            async with served(configured(application, made)) as http:
                 yield House(http, jobs, streams, Signer("accounts", folder), Signer("jobs", folder))
                 streams.close()
                 jobs.held.set()

@@ -18,6 +18,7 @@ from gateway.callers import Callers
 from gateway.openai import chat
 from kit import identity
 from kit.identity import Verifier
+from tests.patience import growing
 from tests.unit.gateway.house import JOB_ID, House, opened
 
 EVENTS = f"/v1/jobs/{JOB_ID}/events"
@@ -61,7 +62,7 @@ async def test_a_stream_in_which_nothing_happens_is_kept_by_comments() -> None:
     events = sse.Events(silent, readings, bound, "id", place, heartbeat_seconds=0.01)
     sent = Sent(lambda body: body.count(b": still here\n\n") >= 3)
     answering = asyncio.create_task(events({"method": "GET"}, never, sent))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await sent.done.wait()
         place.end()
         await answering
@@ -81,7 +82,7 @@ async def test_an_answer_word_by_word_is_kept_by_comments_until_the_first(house:
     chunks = chat.Chunks(SimpleNamespace(model="m"), visit, heartbeat_seconds=0.01)  # type: ignore[arg-type]
     sent = Sent(lambda body: body.count(b": still here\n\n") >= 3)
     answering = asyncio.create_task(chunks({"method": "POST"}, never, sent))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await sent.done.wait()
         gone.set()
         await answering
@@ -107,6 +108,8 @@ async def test_who_has_seen_the_end_is_told_not_to_ask_again(house: House, path:
     fresh = house.tickets.ticket(house.user_id, JOB_ID, 600)
     opened_anew = await house.http.get(f"{path}?ticket={fresh}&{named}=2")
     assert opened_anew.status_code == 204
+    wrong = await house.http.get(path, headers=house.token() | {"last-event-id": "x"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (400, "Last-Event-ID")
     again = await house.http.get(path, headers=house.token())
     assert again.status_code == 200, "its place was given back"
 
@@ -138,8 +141,7 @@ async def test_a_refusal_in_a_stream_has_a_name_that_eventsource_does_not_use_it
 
 
 async def read_all(house: House, path: str, headers: dict[str, str]) -> tuple[int, str]:
-    async with asyncio.timeout(20):
-        answer = await house.http.get(path, headers=headers)
+    answer = await house.http.get(path, headers=headers, timeout=600)
     return answer.status_code, answer.text
 
 
@@ -149,10 +151,65 @@ async def test_a_stream_ends_with_the_token_or_ticket_that_opened_it(
 ) -> None:
     monkeypatch.setattr("gateway.callers.CLOCK_SKEW_SECONDS", 0)
     monkeypatch.setattr(identity, "TICKET_STEADY_SECONDS", 1)
-    ticket = house.tickets.ticket(house.user_id, JOB_ID, 1)
-    path = f"{EVENTS}?ticket={ticket}" if how == "ticket" else EVENTS
-    status, text = await read_all(house, path, house.token(2) if how == "token" else {})
-    assert (status, text.count("event: ")) == (200, 2), "all that there was, and then its end"
+    for seconds in growing(1):
+        ticket = house.tickets.ticket(house.user_id, JOB_ID, int(seconds))
+        path = f"{EVENTS}?ticket={ticket}" if how == "ticket" else EVENTS
+        headers = house.token(1 + int(seconds)) if how == "token" else {}
+        status, text = await read_all(house, path, headers)
+        if (status, text.count("event: ")) == (200, 2):  # all that there was, and then its end
+            return
+        assert status in (200, 401), text
+    pytest.fail("no stream lived long enough to be read")
+
+
+@pytest.mark.parametrize("how", ["token", "ticket"])
+async def test_what_opened_a_stream_opens_none_after_its_end_and_a_fresh_one_goes_on(
+    house: House, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("gateway.callers", "kit.identity"):
+        monkeypatch.setattr(f"{module}.CLOCK_SKEW_SECONDS", 0)
+    monkeypatch.setattr(identity, "TICKET_STEADY_SECONDS", 1)
+    verifier = Verifier("jobs", tmp_path)
+
+    def admit(authorization: str, ticket: str) -> object:
+        if authorization:
+            return verifier.verify(authorization.partition(" ")[2])
+        return verifier.verify_ticket(ticket, JOB_ID)
+
+    def opening(seconds: int) -> tuple[str, dict[str, str]]:
+        if how == "token":
+            return EVENTS, house.token(seconds)
+        return f"{EVENTS}?ticket={house.tickets.ticket(house.user_id, JOB_ID, seconds)}", {}
+
+    house.jobs.admit = admit
+    for seconds in growing(4):
+        path, headers = opening(int(seconds))
+        status, text = await read_all(house, path, headers)
+        if status != 401:  # else it had ended before it could be used
+            break
+    assert (status, text[-2:]) == (200, "\n\n"), "its last event is whole"
+    again = await house.http.get(path, headers=headers | {"last-event-id": "1"})
+    assert (again.status_code, again.json()["code"]) == (401, "unauthenticated")
+    path, headers = opening(600)
+    async with house.http.stream("GET", path, headers=headers | {"last-event-id": "1"}) as fresh:
+        lines = fresh.aiter_lines()
+        assert [await anext(lines) for _ in range(3)][-1] == "id: 2"
+
+
+async def test_a_stream_of_somebody_whom_only_the_service_knows_ends_as_one_of_a_key_does(
+    tmp_path: Path,
+) -> None:
+    for seconds in growing(0.2):
+        folder = tmp_path / str(seconds)
+        folder.mkdir()
+        async with opened(folder, key_stream_seconds=seconds) as house:
+            house.jobs.events = SEEN
+            clock = {"authorization": "Bearer of another clock"}
+            status, text = await read_all(house, EVENTS, clock)
+        assert status == 200
+        if text.count("event: ") == 2:  # else it ended before anything could be sent
+            return
+    pytest.fail("no stream lived long enough to be read")
 
 
 async def test_streams_by_ticket_are_counted_for_the_user_whom_it_names(house: House) -> None:
