@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
-from deploy.local import layout, postgres, stack, stores
+from deploy.local import postgres, stack, stores
 from deploy.local.layout import Layout
 from deploy.local.supervisor import Supervisor
 from kit.testing.collector import Collector
+from tests import grounds
 from tests.faults.injection import orders
 from tests.lanes import Lanes
 from tests.studio import Member, Studio
@@ -40,6 +40,11 @@ TEST_SETTINGS = {
     "ATELIER_DRIVE_SECONDS": "2",
     "ATELIER_ADMINISTRATORS": "the-administrator,the-treasurer",
 }
+# The same examples every time, on however slow a machine; `make deep` has others.
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 # A part that is killed again and again is started again at once: tests do that to it.
 HEALTHY_AFTER_SECONDS = 0.5
 
@@ -60,25 +65,14 @@ class Installation:
 @pytest.fixture(scope="session")
 async def ground() -> AsyncIterator[Installation]:
     """A data folder and a supervisor, with nothing running."""
-    # Not below pytest's own folder: the database's user could not reach it there.
-    data = Path(tempfile.mkdtemp(prefix="atelier-test-"))
-    data.chmod(0o755)
-    places = layout.prepare(data)
-    try:
-        async with Supervisor(
-            places.logs, healthy_after_seconds=HEALTHY_AFTER_SECONDS
-        ) as supervisor:
-            yield Installation(places, supervisor)
-    finally:
-        shutil.rmtree(data)
-        shutil.rmtree(places.run, ignore_errors=True)
+    async with grounds.ground("test", HEALTHY_AFTER_SECONDS) as (places, supervisor):
+        yield Installation(places, supervisor)
 
 
 @pytest.fixture(scope="session")
 async def postgres_server(ground: Installation) -> Installation:
     """PostgreSQL with the roles and empty schemas of every service."""
-    programs = postgres.install(ground.layout)
-    await ground.supervisor.start([postgres.part(ground.layout, programs)])
+    await ground.supervisor.start([grounds.postgres_part(ground.layout)])
     await postgres.bootstrap(ground.layout)
     return ground
 
@@ -115,7 +109,7 @@ async def installation(data_stores: Installation, collector: Collector) -> Insta
 @pytest.fixture
 async def studio(installation: Installation) -> AsyncIterator[Studio]:
     url = installation.layout.gateway_url
-    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
         yield Studio(http)
 
 

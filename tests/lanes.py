@@ -7,24 +7,50 @@ pytest 9.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 INSTALLATION = ("tests/acceptance", "tests/contract", "tests/faults")
+# Folders of which each file is a group: they share nothing that takes long to make.
+APART = ("tests/integration", "tests/machines")
+# What takes minutes, the longest first. Begun last, as few tests as it may be, one of these would
+# keep one lane busy when the others have nothing left to do.
+LONG = (
+    "installation",
+    "tests/machines/test_money_machine.py",
+    "tests/integration/inference",
+    "tests/unit/inference",
+    "tests/k8s",
+    "tests/machines/test_jobs_machine.py",
+    "tests/integration/test_run.py",
+    "tests/unit/training",
+    "tests/unit/bench",
+)
 
 
 class Lanes(LoadScopeScheduling):
-    """Hands out whole groups of tests, the largest first."""
+    """Hands out whole groups of tests, the longest first and then the largest."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid)
 
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        self.workqueue.move_to_end(first_of(self.workqueue), last=False)
+        super()._assign_work_unit(node)
+
+
+def first_of(groups: Iterable[str]) -> str:
+    """Returns which of the groups that are left is begun next; they come by their size."""
+    return min(groups, key=lambda name: LONG.index(name) if name in LONG else len(LONG))
+
 
 def group(nodeid: str) -> str:
-    """Returns the group of a test: the installation, or its folder below tests/."""
+    """Returns the group of a test: the installation, its file, or its folder below tests/."""
     path = PurePosixPath(nodeid.partition("::")[0])
     folder = str(path.parent)
     if folder.startswith(INSTALLATION):
         return "installation"
-    return str(path) if folder == "tests/integration" else folder
+    return str(path) if folder in APART else folder

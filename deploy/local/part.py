@@ -42,6 +42,7 @@ class Part:
         grace_seconds: How long it may take to end before it is killed.
         restarts: Whether it is started again when it ends.
         stop_signal: What asks it to end.
+        kill_signal: What ends it and all below it at once, without its grace.
         liveness: When it is killed, and so started again; None: never.
     """
 
@@ -51,8 +52,9 @@ class Part:
     environment: Mapping[str, str] = field(default_factory=dict)
     after: tuple[str, ...] = ()
     uid: int = -1
-    ready_seconds: float = 60.0
+    ready_seconds: float = 180.0
     grace_seconds: float = 15.0
     restarts: bool = True
     stop_signal: signal.Signals = signal.SIGTERM
+    kill_signal: signal.Signals = signal.SIGKILL
     liveness: Liveness | None = None

@@ -112,6 +112,8 @@ def part(layout: Layout, programs: Path) -> Part:
         probe=probes.postgres(admin_url(layout, "postgres")),
         # SIGTERM would wait until every client has gone, and let nobody in meanwhile.
         stop_signal=signal.SIGINT,
+        # Killed, it would leave its shared memory behind.
+        kill_signal=signal.SIGQUIT,
         uid=serving_uid(),
     )
 

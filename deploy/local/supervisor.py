@@ -63,7 +63,16 @@ class Supervisor:
         logs: Path,
         on_ready: Callable[[str, float], None] | None = None,
         healthy_after_seconds: float = HEALTHY_AFTER_SECONDS,
+        drains: bool = True,
     ) -> None:
+        """Makes a supervisor of nothing yet.
+
+        Args:
+            logs: Folder of the parts' logs.
+            on_ready: Told each part's name and the seconds that it took.
+            healthy_after_seconds: A part that lived longer is started again without delay.
+            drains: Whether parts get their grace when it is left; else all are killed at once.
+        """
         self._logs = logs
         self._on_ready = on_ready
         self._healthy_after_seconds = healthy_after_seconds
@@ -72,6 +81,7 @@ class Supervisor:
         self._ready: dict[str, asyncio.Event] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._drains = drains
         self._stopping = False
 
     async def __aenter__(self) -> Self:
@@ -81,6 +91,10 @@ class Supervisor:
 
     async def __aexit__(self, *exc: object) -> None:
         self._stopping = True
+        if not self._drains:
+            for name in self._tasks:
+                with contextlib.suppress(LookupError):
+                    self._signal_tree(name, self._parts[name].kill_signal)
         for name in reversed(list(self._tasks)):
             await self._end(name)
         os.close(self._writing)
@@ -156,7 +170,7 @@ class Supervisor:
         """Returns how often a part has ended since it was first started."""
         return self._ends[name]
 
-    async def wait_ready(self, name: str, seconds: float = 60.0) -> None:
+    async def wait_ready(self, name: str, seconds: float = 180.0) -> None:
         """Waits until a part is ready again."""
         async with asyncio.timeout(seconds):
             await self._ready[name].wait()

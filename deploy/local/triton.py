@@ -44,8 +44,8 @@ def part(
         overrides: Settings that differ from the installation's own.
     """
     backends = _backends(layout)
-    site, region = _site_packages(), f"{layout.run.name}-"
-    _forget_shared_memory(region)
+    site, region = _site_packages(), _region(layout)
+    forget_shared_memory(layout)
     ports, address = layout.ports, f"http://{layout.address('triton_http')}"
     return Part(
         name="triton",
@@ -153,7 +153,12 @@ def _backends(layout: Layout) -> Path:
     return backends
 
 
-def _forget_shared_memory(region: str) -> None:
+def _region(layout: Layout) -> str:
+    """How the names of an installation's regions of shared memory begin."""
+    return f"{layout.run.name}-"
+
+
+def forget_shared_memory(layout: Layout) -> None:
     """Removes what a killed server of this installation left in memory."""
-    for left in _SHARED_MEMORY.glob(f"{region}*"):
+    for left in _SHARED_MEMORY.glob(f"{_region(layout)}*"):
         left.unlink(missing_ok=True)

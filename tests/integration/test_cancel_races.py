@@ -122,7 +122,6 @@ async def settle(stage: Stage, told: list[events_pb2.ItemFinished]) -> None:
             await accounts.write(ACCOUNTS, credits_events.item_finished, end)
 
 
-@pytest.mark.timeout(400)
 async def test_a_cancel_and_a_completion_have_one_outcome_and_the_money_agrees(
     stage: Stage,
 ) -> None:

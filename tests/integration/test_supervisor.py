@@ -88,7 +88,7 @@ def alive(found: list[int]) -> list[int]:
 
 async def gone(found: list[int]) -> None:
     processes = [psutil.Process(pid) for pid in alive(found)]
-    _, left = await asyncio.to_thread(psutil.wait_procs, processes, 20)
+    _, left = await asyncio.to_thread(psutil.wait_procs, processes, 60)
     assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
 
 
@@ -112,7 +112,7 @@ async def test_a_part_that_dies_is_started_again(tmp_path: Path, supervisor: Sup
     first = pids(tmp_path, "a")
     (tmp_path / "a").unlink()
     await supervisor.kill("a")
-    await supervisor.wait_ready("a", 20)
+    await supervisor.wait_ready("a")
     await gone(first)
     assert pids(tmp_path, "a") != first
 
@@ -124,8 +124,15 @@ async def test_a_part_that_is_never_ready_is_named_with_the_end_of_its_log(
         return False
 
     command = [sys.executable, "-c", "print('the reason', flush=True); import time; time.sleep(60)"]
-    with pytest.raises(PartFailed, match=r"(?s)a was not ready.*the reason"):
-        await supervisor.start([Part("a", command, never, ready_seconds=1.0)])
+    failed = ""
+    for seconds in (0.5, 5, 50):  # the process itself needs its time where processors are busy
+        with pytest.raises(PartFailed, match="a was not ready") as raised:
+            await supervisor.start([Part("a", command, never, ready_seconds=seconds)])
+        failed = str(raised.value)
+        await supervisor.stop("a")
+        if "the reason" in failed:
+            break
+    assert failed.endswith("the reason")
 
 
 async def test_nothing_survives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
@@ -152,6 +159,16 @@ async def test_nothing_survives_a_supervisor_that_is_killed(tmp_path: Path) -> N
     assert len(alive(started)) == 4
     os.kill(process.pid, signal.SIGKILL)
     await process.wait()
+    await gone(started)
+
+
+async def test_parts_whose_grace_nobody_wants_are_killed_with_all_below_them(
+    tmp_path: Path,
+) -> None:
+    async with Supervisor(tmp_path, drains=False) as running:
+        await running.start([part(name, tmp_path, grace_seconds=600.0) for name in ("a", "b")])
+        running.pause("b")  # it would hear nothing until its grace is over
+        started = pids(tmp_path, "a") + pids(tmp_path, "b")
     await gone(started)
 
 
@@ -218,7 +235,7 @@ def socket() -> Iterator[Path]:
 async def test_a_part_that_hangs_is_killed_with_all_below_it_and_started_again(
     supervisor: Supervisor, tmp_path: Path, socket: Path
 ) -> None:
-    alive = Liveness(answers(socket), period_seconds=0.2, failures_max=5)
+    alive = Liveness(answers(socket), period_seconds=0.5, failures_max=4)
     await supervisor.start([server("one", tmp_path, socket, alive)])
     first = pids(tmp_path, "one")
     (tmp_path / "one").unlink()
@@ -226,10 +243,13 @@ async def test_a_part_that_hangs_is_killed_with_all_below_it_and_started_again(
     await gone(first)
 
     async def again() -> bool:
-        return supervisor.ends("one") == 1 and await answers(socket)()
+        try:
+            return supervisor.ends("one") > 0 and await answers(socket)()
+        except OSError:  # its successor does not listen yet
+            return False
 
-    await eventually(again, 20)
-    await supervisor.wait_ready("one", 20)
+    await eventually(again)
+    await supervisor.wait_ready("one")
     assert not set(first) & set(pids(tmp_path, "one"))
 
 
@@ -250,7 +270,7 @@ async def test_a_part_that_answers_now_and_then_is_left_alone(
     async def enough() -> bool:
         return last > 30
 
-    await eventually(enough, 20)
+    await eventually(enough)
     assert supervisor.ends("one") == 0
 
 
@@ -273,7 +293,7 @@ async def test_only_a_part_that_was_ready_is_asked_whether_it_lives(
     async def killed() -> bool:
         return supervisor.ends("one") > 0
 
-    await eventually(killed, 20)
+    await eventually(killed)
     assert said.index("alive?") > 20
 
 
@@ -296,5 +316,5 @@ async def test_nobody_asks_after_a_part_that_was_stopped(
     async def time_has_passed() -> bool:
         return asked["two"] >= goal
 
-    await eventually(time_has_passed, 20)
+    await eventually(time_has_passed)
     assert asked["one"] == before

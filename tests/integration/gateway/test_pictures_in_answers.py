@@ -63,7 +63,7 @@ async def served(shelf: Shelf) -> AsyncIterator[None]:
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve([listener]))
         shelf.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with httpx.AsyncClient(trust_env=False) as probe:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as probe:
 
             async def answers() -> bool:
                 try:
@@ -72,7 +72,7 @@ async def served(shelf: Shelf) -> AsyncIterator[None]:
                     return False
                 return True
 
-            await eventually(answers, 10)
+            await eventually(answers)
         try:
             yield
         finally:
@@ -137,7 +137,7 @@ async def test_a_few_answers_carry_pictures_at_once_and_the_others_wait(
     async def as_many_as_may() -> bool:
         return shelf.inside >= ANSWERS_MAX
 
-    await eventually(as_many_as_may, 10)
+    await eventually(as_many_as_may)
     shelf.gate.set()
     await asyncio.gather(*answers)
     assert shelf.most_inside == ANSWERS_MAX

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -13,13 +12,14 @@ import asyncpg
 import pytest
 from atelier.templates.v1 import templates_pb2_grpc
 
-from deploy.local import layout, postgres, stack, stores
+from deploy.local import postgres, stack, stores
 from deploy.local.layout import Layout
 from deploy.local.supervisor import Supervisor
 from kit.database import Database
 from kit.database.migrations import migrate
 from kit.identity import Signer
 from kit.rpc.client import ServiceChannel, open_channel
+from tests.grounds import ground, postgres_part
 
 ROOT = Path(__file__).parents[3]
 SPARE = "templates_spare"
@@ -36,18 +36,10 @@ class Desk:
 
 @pytest.fixture(scope="session")
 async def stores_only() -> AsyncIterator[tuple[Supervisor, Layout]]:
-    data = Path(tempfile.mkdtemp(prefix="atelier-templates-"))
-    data.chmod(0o755)
-    places = layout.prepare(data)
-    try:
-        async with Supervisor(places.logs) as supervisor:
-            programs = postgres.install(places)
-            await supervisor.start([postgres.part(places, programs), stores.nats(places)])
-            await postgres.bootstrap(places)
-            yield supervisor, places
-    finally:
-        shutil.rmtree(data)
-        shutil.rmtree(places.run, ignore_errors=True)
+    async with ground("templates") as (places, supervisor):
+        await supervisor.start([postgres_part(places), stores.nats(places)])
+        await postgres.bootstrap(places)
+        yield supervisor, places
 
 
 @pytest.fixture(scope="session")

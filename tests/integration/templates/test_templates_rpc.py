@@ -206,9 +206,9 @@ async def test_the_limits_of_every_category_reach_the_bus(desk: Desk) -> None:
         subject = "evt.templates.category.changed.v1"
         subscription = await stream.subscribe(subject, ordered_consumer=True)
         found = {}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(found) < 6:
-                message = await subscription.next_msg(timeout=10)
+                message = await subscription.next_msg(timeout=60)
                 event = events_pb2.CategoryChanged.FromString(message.data)
                 found[event.category] = (event.enabled, event.workers_max, event.revision)
         assert found["fashion"] == (True, 5, 1)
@@ -245,7 +245,7 @@ async def test_a_closed_category_and_files_that_changed_under_their_version(
             stderr=asyncio.subprocess.PIPE,
             cwd=ROOT,
         )
-        _, complaint = await asyncio.wait_for(process.communicate(), 30)
+        _, complaint = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 2
         assert (
             complaint.decode()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -18,7 +16,7 @@ from atelier.inference.v1 import inference_pb2
 from atelier.jobs.v1 import queue_pb2 as pb
 
 import services.worker
-from deploy.local import layout, stores
+from deploy.local import stores
 from deploy.local.layout import Layout
 from deploy.local.supervisor import Supervisor
 from kit.blobs import Blobs
@@ -35,6 +33,7 @@ from services.worker.media.overlay import Faces
 from services.worker.nodes.registry import IMPLEMENTATIONS
 from services.worker.nodes.run import Tools
 from services.worker.queue import Queue
+from tests.grounds import ground
 from tests.integration.worker.servers import InferenceServer, QueueServer
 
 ROOM = Path(services.worker.__file__).parent
@@ -74,15 +73,9 @@ ADVERT = {
 
 @pytest.fixture(scope="session")
 async def places() -> AsyncIterator[tuple[Layout, Supervisor]]:
-    data = Path(tempfile.mkdtemp(prefix="atelier-worker-"))
-    made = layout.prepare(data)
-    try:
-        async with Supervisor(made.logs) as supervisor:
-            await supervisor.start([stores.s3(made)])
-            yield made, supervisor
-    finally:
-        shutil.rmtree(data)
-        shutil.rmtree(made.run, ignore_errors=True)
+    async with ground("worker") as (made, supervisor):
+        await supervisor.start([stores.s3(made)])
+        yield made, supervisor
 
 
 @pytest.fixture(scope="session")
@@ -114,8 +107,8 @@ class Stage:
     jobs: ServiceChannel
     artists: ServiceChannel
     slots: int = 4
-    heartbeat_seconds: float = 30.0
-    poll_seconds: float = 30.0
+    heartbeat_seconds: float = 600.0
+    poll_seconds: float = 600.0
     grace_seconds: float = 5.0
     pools: Callable[[], list[str]] = lambda: ["gpu", "text", "cpu"]
     tools: Tools = field(init=False)

@@ -23,7 +23,7 @@ from kit.blobs import Blobs
 from kit.errors import DomainError
 from kit.rpc.server import Call
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class LeaseLost(DomainError):
@@ -35,7 +35,7 @@ class QueueServer:
 
     def __init__(self) -> None:
         self.runnable: deque[pb.ClaimedItem] = deque()
-        self.lease_seconds = 30.0
+        self.lease_seconds = 3_600.0
         self.claims: list[pb.ClaimRequest] = []
         self.claimed = asyncio.Event()
         self.heartbeats: asyncio.Queue[list[str]] = asyncio.Queue()

@@ -17,7 +17,7 @@ from services.worker.chains.writer import FallbackWriter, WriterFailed
 from services.worker.failures import ContentFiltered
 from tests.integration.worker.conftest import Stage
 from tests.integration.worker.servers import LanguageModel, fails, hangs, serve, streams
-from tests.integration.worker.test_writers import OFFLINE, Records
+from tests.integration.worker.test_writers import OFFLINE, Records, impatient
 from tests.studio import eventually
 
 ASKED = Conversation(
@@ -61,7 +61,7 @@ async def llm(
     model: LanguageModel, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LlmWriter]:
     monkeypatch.setattr("services.worker.chains.llm.BACKOFF_SECONDS", (0.0, 0.0))
-    async with AsyncOpenAI(base_url=model.url, api_key="k", timeout=0.5, max_retries=0) as client:
+    async with AsyncOpenAI(base_url=model.url, api_key="k", timeout=60, max_retries=0) as client:
         yield LlmWriter(client, "small", records, Prices(1.0, 2.0))
 
 
@@ -128,7 +128,7 @@ async def test_the_offline_writer_steps_in_before_the_first_word_where_that_is_a
 ) -> None:
     model.answers = [hangs()]
     pieces: list[str] = []
-    reply = await FallbackWriter(llm, OFFLINE).reply(ASKED, pieces.append)
+    reply = await FallbackWriter(impatient(llm), OFFLINE).reply(ASKED, pieces.append)
     assert (reply.writer, "".join(pieces)) == ("offline", reply.content)
 
 
@@ -186,7 +186,7 @@ async def test_words_reach_the_queue_while_they_are_written_and_the_answer_is_de
     async def has_begun() -> bool:
         return any(each.text for each in stage.queue.progress)
 
-    await eventually(has_begun, 10)
+    await eventually(has_begun)
     assert "".join(each.text for each in stage.queue.progress) == "Hello"
     gate.set()
     delivered = (await stage.queue.end()).delivered

@@ -80,7 +80,7 @@ async def test_progress_grows_through_the_steps_with_previews(stage: Stage) -> N
     stage.offer()
     stage.inference.gate = asyncio.Event()
     stage.work()
-    await asyncio.wait_for(stage.inference.drawing.wait(), 20)
+    await asyncio.wait_for(stage.inference.drawing.wait(), 60)
     stage.inference.gate.set()
     await stage.queue.end()
     reported = stage.queue.progress
@@ -107,7 +107,7 @@ async def test_an_item_waits_for_a_step_that_another_one_runs(stage: Stage) -> N
     stage.offer()
     stage.offer()
     stage.work()
-    await asyncio.wait_for(stage.queue.waited.wait(), 20)
+    await asyncio.wait_for(stage.queue.waited.wait(), 60)
     stage.inference.gate.set()
     await stage.queue.end()
     await stage.queue.end()

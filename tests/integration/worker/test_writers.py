@@ -64,8 +64,13 @@ async def llm(
     model: LanguageModel, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LlmWriter]:
     monkeypatch.setattr("services.worker.chains.llm.BACKOFF_SECONDS", (0.0, 0.0))
-    async with AsyncOpenAI(base_url=model.url, api_key="k", timeout=0.5, max_retries=0) as client:
+    async with AsyncOpenAI(base_url=model.url, api_key="k", timeout=60, max_retries=0) as client:
         yield LlmWriter(client, "small", records, Prices(0.15, 0.6))
+
+
+def impatient(llm: LlmWriter) -> LlmWriter:
+    """The same, giving an endpoint up that does not answer soon."""
+    return replace(llm, client=llm.client.with_options(timeout=0.2))
 
 
 @pytest.fixture(params=["offline", "llm"])
@@ -200,7 +205,7 @@ async def test_an_endpoint_that_does_not_answer_is_given_up_after_three_tries(
 ) -> None:
     model.answers = [hangs()]
     with pytest.raises(WriterFailed):
-        await llm.image_prompt("latte", "")
+        await impatient(llm).image_prompt("latte", "")
     assert records.statuses == ["timeout"] * 3
 
 

@@ -29,7 +29,7 @@ def test_a_picture_that_fails_ends_the_wait_and_is_raised_where_it_was_waited_fo
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=600,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr

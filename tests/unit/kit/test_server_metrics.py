@@ -105,7 +105,7 @@ async def counted(rpc: str, code: str, before: float) -> None:
     async def one_more() -> bool:
         return count(rpc, code) == before + 1
 
-    await eventually(one_more, 10)
+    await eventually(one_more)
 
 
 async def ended(call: Any) -> None:

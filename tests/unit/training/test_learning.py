@@ -10,7 +10,7 @@ import pytest
 
 from deploy.local.layout import ROOT, environment_bin
 
-CHECKS_SECONDS = 240
+CHECKS_SECONDS = 900
 
 
 @pytest.fixture(scope="module")
