@@ -35,7 +35,7 @@ async def make_advert(gateway_url: str, out: Path) -> Path:
         if job["state"] != "succeeded":
             raise RuntimeError(f"the job {job['state']}: {json.dumps(job['items'], indent=1)}")
         path = await _download(http, job, out)
-        _show_receipt(await _get(http, f"/v1/jobs/{job['id']}/receipt"))
+        _show_receipt(await _settled(http, job["id"]))
         return path
 
 
@@ -93,6 +93,14 @@ async def _completed(http: httpx.AsyncClient, work_id: str) -> dict[str, Any]:
         work = await _get(http, f"/v1/works/{work_id}")
         if work["state"] in ("completed", "failed", "canceled"):
             return work
+
+
+async def _settled(http: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
+    """Reads a receipt until the events of all items have settled it."""
+    while True:
+        receipt = await _get(http, f"/v1/jobs/{job_id}/receipt")
+        if receipt["held"] == receipt["captured"] + receipt["released"]:
+            return receipt
 
 
 def _show_recipe(recipe: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import schemathesis
 # By operation, what there is (tests/contract/schemathesis_ground.py), and where calls are written.
 KNOWN: dict[str, dict[str, Any]] = json.loads(os.environ.get("SCHEMATHESIS_KNOWN", "{}"))
 DOCUMENT = json.loads((Path(__file__).resolve().parents[2] / "docs" / "openapi.json").read_text())
+_IS_KEY = re.compile("[!-~]{1,255}")
 CALLS = os.environ.get("SCHEMATHESIS_CALLS", os.devnull)
 
 
@@ -22,10 +24,14 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
 
     Parts of an answer are not asked for, since schemas say the whole: test_openapi.py asks for
     every field. Fields that do not exist stay. An empty id, as a quote or an entry without a job
-    has it, would name another path.
+    has it, would name another path. What is made and then looked for is made anew: the answer to a
+    key that was used may tell of what has gone since.
     """
-    if case.meta and case.meta.phase.name.value == "examples":
+    phase = case.meta.phase.name.value if case.meta else ""
+    if phase == "examples":
         _make_known(case)
+    if phase == "stateful" and _IS_KEY.fullmatch((case.headers or {}).get("Idempotency-Key", "")):
+        case.headers["Idempotency-Key"] = str(uuid.uuid4())
     if case.query and _names_fields(case.operation.label, case.query.get("fields")):
         del case.query["fields"]
     for name, value in (case.path_parameters or {}).items():

@@ -11,14 +11,20 @@ from tests.studio import eventually
 TRIES, LOGGED_SECONDS = 5, 10.0
 
 
-async def stopped(log: Path, own: int) -> int | None:
+async def stopped(log: Path, own: int, since: int = 0) -> int | None:
     """Waits a while until the log says that a row of so many steps was stopped, and after how many.
 
     It never will of a row that had not begun or was done already when its caller left.
+
+    Args:
+        log: Of the engine.
+        own: Steps of the row.
+        since: How long the log was before it.
     """
 
     async def said() -> list[str]:
-        return re.findall(rf"canceled after (\d+) of {own} steps", log.read_text())
+        new = log.read_bytes()[since:].decode()
+        return re.findall(rf"canceled after (\d+) of {own} steps", new)
 
     try:
         (steps,) = await eventually(said, LOGGED_SECONDS)
@@ -38,8 +44,9 @@ async def leaves_in_time(leave: Callable[[int], Awaitable[None]], log: Path) -> 
     """
     ends = []
     for own in range(97, 97 - TRIES, -1):  # by which the log tells a row from the others
+        since = log.stat().st_size
         await leave(own)
-        steps = await stopped(log, own)
+        steps = await stopped(log, own, since)
         if steps is not None and steps < own // 2:
             return
         ends.append(steps)
