@@ -65,12 +65,14 @@ openapi: install ## Write docs/openapi.json anew from the protos
 	@$(PY) -m gateway.openapi docs/openapi.json
 
 .PHONY: train-diffusion
-train-diffusion: models ## Train the bundled image model: hours on two cores, minutes on a GPU; resumes; STAGE= does one
-	@.venv-models/bin/python -m inference.training.generator --threads 2 $(if $(STAGE),--stage $(STAGE))
+train-diffusion: models ## Train the bundled image model: hours on two cores, minutes on a GPU (DEVICE=cuda); resumes; STAGE= does one
+	@.venv-models/bin/python -m inference.training.generator $(TRAIN_FLAGS) --processes $$(nproc)
 
 .PHONY: train-segmenter
-train-segmenter: models ## Train the bundled segmenter: hours on two cores; resumes; STAGE= does one
-	@.venv-models/bin/python -m inference.training.segmenter --threads 2 $(if $(STAGE),--stage $(STAGE))
+train-segmenter: models ## Train the bundled segmenter: hours on two cores; resumes; DEVICE= and STAGE= as above
+	@.venv-models/bin/python -m inference.training.segmenter $(TRAIN_FLAGS)
+
+TRAIN_FLAGS = --threads $$(nproc) $(if $(DEVICE),--device $(DEVICE)) $(if $(STAGE),--stage $(STAGE))
 
 .PHONY: eval-models
 eval-models: models ## Print the gates of the bundled models: value, null, ceiling, limit, met or not

@@ -23,7 +23,7 @@ from inference.training.generator.evaluation import (
     unjudged,
 )
 from inference.training.generator.judge import load_judge
-from inference.training.generator.pictures import FULL_PX, FULL_SIZES, HALF_SIZES
+from inference.training.generator.pictures import FULL_PX, FULL_SIZES
 from inference.training.runs import Run
 from inference.training.segmenter.evaluation import GATE_SEED
 from inference.training.segmenter.evaluation import score as score_segmenter
@@ -34,8 +34,7 @@ SHIPPED = Path(__file__).parents[1] / "bundled"
 GENERATOR_RUN = Path("build/training/generator")
 NO_JUDGE = (
     f"NOT measured: {JUDGED}. They are read by a classifier that is not shipped; "
-    "`make train-diffusion STAGE=judge` trains it, in about five minutes on one core, "
-    "and needs nothing else."
+    "`make train-diffusion STAGE=judge` trains it, in about twenty minutes, and needs nothing else."
 )
 NO_SEGMENTER = (
     "NOT measured: colour-keyed truth. It needs the segmenter, which `make train-segmenter` makes."
@@ -76,17 +75,17 @@ def _generator(folder: Path | None) -> str:
     pipeline = StableDiffusionXLPipeline.from_pretrained(
         folder, local_files_only=True, dtype=torch.float32
     )
-    is_full = pipeline.unet.config.sample_size * 8 == FULL_PX
-    sizes = FULL_SIZES if is_full else HALF_SIZES
+    if (side := pipeline.default_sample_size * pipeline.vae_scale_factor) != FULL_PX:
+        return f"{folder} draws {side} px: the gates are for models of {FULL_PX} px."
     gates, notes = [], []
     run = Run(GENERATOR_RUN, torch.device("cpu"))
     if run.is_done("judge"):
-        gates += judged(Studio(pipeline, load_judge(run), sizes))
+        gates += judged(Studio(pipeline, load_judge(run), FULL_SIZES))
     else:
         notes.append(NO_JUDGE)
-    gates += unjudged(pipeline, sizes[0])
+    gates += unjudged(pipeline, FULL_SIZES[0])
     if (segmenter := _folder("sam3")) is not None:
-        gates += colour_key_gates(Segmenter.load(segmenter), pipeline, sizes[0][0])
+        gates += colour_key_gates(Segmenter.load(segmenter), pipeline, FULL_SIZES[0][0])
     else:
         notes.append(NO_SEGMENTER)
     return "\n\n".join([str(folder), table(gates), *notes])

@@ -28,11 +28,12 @@ def load_library(folder: Path) -> ctypes.CDLL | None:
     gcc = shutil.which("gcc")
     if gcc is None:
         return None
-    library_path = folder / "gn.so"
+    library_path = folder / f"gn-{os.getpid()}.so"  # several processes may train together
     command = [gcc, *_FLAGS, str(SOURCE), "-o", str(library_path), "-lm"]
     subprocess.run(command, check=True)
     os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())  # read when the library loads
     library = ctypes.CDLL(str(library_path))
+    library_path.unlink()  # what is loaded stays
     pointer, number = ctypes.c_void_p, ctypes.c_long
     for kind in ("bf16", "f32"):
         forward = getattr(library, f"forward_{kind}")

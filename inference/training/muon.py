@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from inference.training.precision import has_fast_bfloat16
+
 # Coefficients per Newton-Schulz step as in Polar Express (Amsel et al. 2025), first four of them.
 _STEPS = (
     (8.2051, -22.9019, 16.4607),
@@ -56,16 +58,33 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Nearest orthogonal matrices of (K, rows, columns) by Newton-Schulz in bf16."""
-    x = matrices.bfloat16()
+    """Nearest orthogonal matrices of (K, rows, columns) by Newton-Schulz; bf16 is enough."""
+    x = matrices.bfloat16() if has_fast_bfloat16(matrices.device) else matrices.float()
     tall = x.size(-2) > x.size(-1)
     if tall:
         x = x.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) * 1.02 + 1e-7)
-    for a, b, c in _STEPS:
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    if x.dtype == torch.float32:
+        x = _by_gram(x)
+    else:
+        for a, b, c in _STEPS:
+            gram = x @ x.mT
+            x = a * x + (b * gram + c * (gram @ gram)) @ x
     return (x.mT if tall else x).float()
+
+
+def _by_gram(x: Tensor) -> Tensor:
+    """The same steps on the square matrix x x^T, a third of the work for wide kernels.
+
+    Squaring loses digits, which float32 has to spare and bfloat16 has not.
+    """
+    gram = x @ x.mT
+    product = one = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
+    for a, b, c in _STEPS:
+        factor = a * one + b * gram + c * (gram @ gram)
+        product = factor @ product
+        gram = factor @ gram @ factor
+    return product @ x
 
 
 def make_optimizers(

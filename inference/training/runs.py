@@ -15,11 +15,12 @@ CHECKPOINT_EVERY_SECONDS = 180.0
 
 @dataclass(frozen=True)
 class Run:
-    """A training run: its folder (one sub-folder per stage), device and seed."""
+    """A training run: its folder (one sub-folder per stage), device, seed and processes."""
 
     root: Path
     device: torch.device
     seed: int = 20261121
+    processes: int = 1  # of the stages that can share a batch
 
     def stage(self, name: str) -> Path:
         """The folder of stage `name`, made if needed."""

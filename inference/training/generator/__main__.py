@@ -15,13 +15,20 @@ STAGES = {
     "vae": ("autoencoder", "train_autoencoder"),
     "text": ("text", "train_text_encoders"),
     "latents": ("latents", "encode_latents"),
-    "small": ("denoiser", "train_small"),
     "judge": ("judge", "train_judge"),
     "decoder": ("decoder", "train_decoder"),
-    "large": ("denoiser", "train_large"),
+    "denoiser": ("denoiser", "train_denoiser"),
     "evaluate": ("evaluation", "evaluate"),
     "export": ("export", "export_bundle"),
 }
 
+INSTEAD = {"kept-vae": ("autoencoder", "keep_autoencoder")}  # of a stage, only if asked for
+
 if __name__ == "__main__":
-    run_stages(__doc__, "inference.training.generator", STAGES, Path("build/training/generator"))
+    run_stages(
+        __doc__,
+        "inference.training.generator",
+        STAGES,
+        Path("build/training/generator"),
+        only_asked=INSTEAD,
+    )

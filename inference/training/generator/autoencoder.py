@@ -1,4 +1,8 @@
-"""Stage `vae`: the autoencoder, on small crops of pictures first and on larger ones after."""
+"""Stage `vae`: the autoencoder, on small crops of pictures first and on larger ones after.
+
+It knows no words, so the one that the repository bundles may be kept (stage `kept-vae` in the place
+of `vae`): hours of training are not spent twice. `decoder.py` goes on with its half.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from inference.training.fastops import speed_up
 from inference.training.generator.models import build_autoencoder
 from inference.training.generator.pictures import FULL, HALF, HELD_OUT, load_pictures
 from inference.training.muon import make_optimizers, set_learning_rate
+from inference.training.precision import autocast
 from inference.training.runs import Checkpoint, Progress, Run, learning_rate_share
 
 STAGE = "vae"
@@ -27,6 +32,7 @@ FULL_SHARE = 0.65  # of batches: crops of the 256 px scenes, the others of the 1
 LEARNING_RATE = 1.5e-3
 EMA = 0.995
 KL_WEIGHT = 5e-4
+BUNDLED = Path(__file__).parents[2] / "bundled" / "sdxl" / "vae"
 
 
 def train_autoencoder(run: Run) -> None:
@@ -52,7 +58,7 @@ def train_autoencoder(run: Run) -> None:
         torch.manual_seed(run.seed + step)
         batch = draw_crops(shelves, rng, is_small=seen < SMALL_SAMPLES).to(run.device)
         set_learning_rate(optimizers, learning_rate_share(seen / total, 0.01, 0.5))
-        with torch.autocast(run.device.type, torch.bfloat16):
+        with autocast(run.device):
             restored, kl, target = _reconstruct(model, batch)
         loss = reconstruction_loss(restored.float(), target) + KL_WEIGHT * kl
         model.zero_grad(set_to_none=True)
@@ -74,9 +80,17 @@ def train_autoencoder(run: Run) -> None:
                 }
             )
     save_plain(average, folder / "model")
-    held_out = load_pictures(run, HELD_OUT).pictures
-    decibel = signal_to_noise_db(average.eval(), held_out, run.device)
-    run.mark_done(STAGE, f"{seen} crops, {decibel:.2f} dB on held-out scenes of 256 px")
+    _mark_done(run, average, f"{seen} crops")
+
+
+def keep_autoencoder(run: Run) -> None:
+    """Takes the bundled one for trained; ValueError where it has another form than today's."""
+    kept = AutoencoderKL.from_pretrained(BUNDLED, local_files_only=True, torch_dtype=torch.float32)
+    wanted = build_autoencoder()
+    if _form(kept) != _form(wanted):
+        raise ValueError(f"the autoencoder of {BUNDLED} has another form; train one: --stage vae")
+    save_plain(kept, run.stage(STAGE) / "model")
+    _mark_done(run, kept, "kept from the model that was bundled before")
 
 
 def reconstruction_loss(restored: Tensor, target: Tensor) -> Tensor:
@@ -151,6 +165,18 @@ def _reconstruct(model: AutoencoderKL, batch: Tensor) -> tuple[Tensor, Tensor, T
     latents = torch.cat([latents[:half], latents[half:].flip(-1)])
     target = torch.cat([batch[:half], batch[half:].flip(-1)])
     return model.decode(latents).sample, posterior.kl().mean() / latents[0].numel(), target
+
+
+def _form(model: AutoencoderKL) -> dict[str, object]:
+    """What two have to share for the weights of one to mean the same in the other."""
+    shapes = {name: weight.shape for name, weight in model.state_dict().items()}
+    return {**shapes, "groups": model.config.norm_num_groups, "activation": model.config.act_fn}
+
+
+def _mark_done(run: Run, model: AutoencoderKL, how: str) -> None:
+    held_out = load_pictures(run, HELD_OUT).pictures
+    decibel = signal_to_noise_db(model.to(run.device).eval(), held_out, run.device)
+    run.mark_done(STAGE, f"{how}, {decibel:.2f} dB on held-out scenes of 256 px")
 
 
 def _edge_loss(a: Tensor, b: Tensor) -> Tensor:

@@ -22,12 +22,13 @@ from inference.training.generator.autoencoder import (
 from inference.training.generator.latents import load_scaled_vae
 from inference.training.generator.pictures import FULL, HALF, HELD_OUT, load_pictures
 from inference.training.muon import make_optimizers, set_learning_rate
+from inference.training.precision import autocast
 from inference.training.runs import Checkpoint, Progress, Run, learning_rate_share
 
 STAGE = "decoder"
-SAMPLES = 60_000
-LEARNING_RATE = 1e-3
-EMA = 0.998
+SAMPLES = 9_600
+LEARNING_RATE = 5e-4
+EMA = 0.99
 LATENT_NOISE = 0.05  # of the latents' unit deviation
 
 
@@ -55,7 +56,7 @@ def train_decoder(run: Run) -> None:
         rng = np.random.default_rng([run.seed, 8, seen])
         target = draw_crops(shelves, rng, is_small=False).to(run.device)
         set_learning_rate(optimizers, learning_rate_share(seen / SAMPLES, 0.01, 0.4))
-        with torch.autocast(run.device.type, torch.bfloat16):
+        with autocast(run.device):
             with torch.no_grad():
                 latents = model.encode(target).latent_dist.mode()
             noise = LATENT_NOISE / model.config.scaling_factor * torch.randn_like(latents)

@@ -18,13 +18,13 @@ from inference.training.contact_sheet import tile
 from inference.training.gates import Gate, save_gates, table
 from inference.training.generator.autoencoder import to_tensor
 from inference.training.generator.decoder import load_vae
-from inference.training.generator.denoiser import LARGE, Plan, load_average
+from inference.training.generator.denoiser import load_average
 from inference.training.generator.judge import Judge, guess, load_judge
 from inference.training.generator.labels import Labels, columns, labels_of
 from inference.training.generator.latency import latency_gates
 from inference.training.generator.models import build_pipeline
-from inference.training.generator.pictures import FULL_SIZES, HALF_SIZES
-from inference.training.generator.sampling import sample
+from inference.training.generator.pictures import FULL_SIZES
+from inference.training.generator.sampling import GUIDANCE_SCALE, sample
 from inference.training.generator.text import load_text_encoders
 from inference.training.runs import Run
 from inference.training.world.english import article
@@ -54,21 +54,46 @@ class Drawn:
     seen: Labels
     real: Labels
 
+    def share(self, among: Sequence[int]) -> float:
+        """Share of pictures in which all attributes of `among` are as wanted."""
+        return _right(self.seen, self.wanted, among)
+
 
 class Studio:
     """The pipeline and the judge, at the size that the weights have been trained for."""
 
     def __init__(
-        self, pipeline: StableDiffusionXLPipeline, judge: Judge, sizes: Sequence[Size]
+        self,
+        pipeline: StableDiffusionXLPipeline,
+        judge: Judge,
+        sizes: Sequence[Size],
+        guidance_scale: float = GUIDANCE_SCALE,
+        first_seed: int = FIRST_SEED,
     ) -> None:
         self.pipeline, self.judge, self.sizes = pipeline, judge, sizes
+        self._guidance_scale, self._first_seed = guidance_scale, first_seed
+
+    def seed(self, language: str, offset: int) -> int:
+        """The first seed of a group of pictures; no two groups share any."""
+        return self._first_seed + 100_000 * LANGUAGES.index(language) + offset
+
+    def layout_rng(self) -> np.random.Generator:
+        """What draws the layouts that are not taken in turn."""
+        return np.random.default_rng([GATE_SEED, self._first_seed])
 
     def draw(self, layouts: Sequence[Layout], language: str, size: Size, seed: int) -> Drawn:
         """One picture of each layout, asked for in plain words."""
         width, height = size
         prompts = [plain_prompt(layout, language) for layout in layouts]
         seeds = list(range(seed, seed + len(prompts)))
-        pictures = sample(self.pipeline, prompts, seeds, width_px=width, height_px=height)
+        pictures = sample(
+            self.pipeline,
+            prompts,
+            seeds,
+            width_px=width,
+            height_px=height,
+            guidance_scale=self._guidance_scale,
+        )
         rng = np.random.default_rng(seed)
         real = np.stack([render(layout, rng, width, height).image for layout in layouts])
         return Drawn(
@@ -79,24 +104,23 @@ class Studio:
         )
 
 
-def load_pipeline(run: Run) -> tuple[StableDiffusionXLPipeline, Plan, int]:
+def load_pipeline(run: Run) -> tuple[StableDiffusionXLPipeline, int]:
     """The pipeline of the latest averaged weights (float32), and the samples behind them."""
     tokenizer, encoders = load_text_encoders(run)
-    unet, plan, seen = load_average(run)
-    return build_pipeline(tokenizer, encoders, unet, load_vae(run)), plan, seen
+    unet, seen = load_average(run)
+    return build_pipeline(tokenizer, encoders, unet, load_vae(run)), seen
 
 
 def evaluate(run: Run) -> None:
     """Scores the latest weights, prints and saves the table and the grids to look at."""
-    pipeline, plan, seen = load_pipeline(run)
+    pipeline, seen = load_pipeline(run)
     pipeline.to(run.device)
-    sizes = FULL_SIZES if plan is LARGE else HALF_SIZES
     folder = run.stage(STAGE)
-    gates = score(Studio(pipeline, load_judge(run), sizes), folder)
+    gates = score(Studio(pipeline, load_judge(run), FULL_SIZES), folder)
     save_gates(folder / "gates.json", gates)
     print(table(gates), flush=True)
     unmet = sum(gate.is_met is False for gate in gates)
-    run.mark_done(STAGE, f"{plan.stage} stage, {seen} samples, {unmet} gates not met")
+    run.mark_done(STAGE, f"{seen} samples, {unmet} gates not met")
 
 
 def score(studio: Studio, grids: Path | None = None) -> list[Gate]:
@@ -108,8 +132,8 @@ def judged(studio: Studio, grids: Path | None = None) -> list[Gate]:
     """What a judge has to see: what is drawn, in both languages."""
     gates: list[Gate] = []
     ones = grid()
-    for order, language in enumerate(LANGUAGES):
-        drawn = studio.draw(ones, language, studio.sizes[0], FIRST_SEED + 1000 * order)
+    for language in LANGUAGES:
+        drawn = studio.draw(ones, language, studio.sizes[0], studio.seed(language, 0))
         gates += _one_object_gates(drawn, language)
         if grids is not None:
             tile(list(drawn.pictures), columns=12, gap_px=0).save(grids / f"grid-{language}.png")
@@ -117,7 +141,9 @@ def judged(studio: Studio, grids: Path | None = None) -> list[Gate]:
     for language in LANGUAGES:
         gates += _two_object_gates(studio, language)
         gates.append(_held_out_gate(studio, language))
-        gates += [_aspect_gate(studio, ones, size, language) for size in studio.sizes[1:]]
+        gates += [
+            _aspect_gate(studio, ones, order, language) for order in range(1, len(studio.sizes))
+        ]
     return gates
 
 
@@ -136,6 +162,11 @@ def grid() -> list[Layout]:
         if (thing.id, colour.id) not in held_out_pairs()
     ]
     return [_in_turn(Placed(*pair), order) for order, pair in enumerate(pairs)]
+
+
+def without_materials(layout: Layout) -> Layout:
+    """The same things, plain: `plain_prompt` names no materials."""
+    return replace(layout, objects=tuple(replace(one, material_id=None) for one in layout.objects))
 
 
 def plain_prompt(layout: Layout, language: str) -> str:
@@ -167,10 +198,13 @@ def _in_turn(placed: Placed, order: int) -> Layout:
 
 
 def _one_object_gates(drawn: Drawn, language: str) -> list[Gate]:
-    """Colour and shape have limits in English; Korean is held by `_korean_gap`."""
+    """Colour and shape have limits in English; Korean is held by `_korean_gap`.
+
+    All places are read: whoever draws a second object has not drawn one.
+    """
     limit = 0.95 if language == "en" else None
     return [
-        _gate(drawn, f"{language}: one object, {title}", columns(name)[:1], limit)
+        _gate(drawn, f"{language}: one object, {title}", columns(name), limit)
         for title, name in (("shape", "object"), ("colour", "colour"))
     ] + [_gate(drawn, f"{language}: {name}", columns(name)) for name in ("surface", "backdrop")]
 
@@ -186,17 +220,8 @@ def _korean_gap(gates: Sequence[Gate]) -> Gate:
 
 
 def _two_object_gates(studio: Studio, language: str) -> list[Gate]:
-    rng = np.random.default_rng(GATE_SEED)
-    layouts: list[Layout] = []
-    while len(layouts) < TWO_OBJECTS:
-        layout = replace(random_layout(rng, 2), overlapping=False)
-        layout = replace(
-            layout, objects=tuple(replace(one, material_id=None) for one in layout.objects)
-        )
-        first, second = layout.objects
-        if first.object_id != second.object_id and first.colour_id != second.colour_id:
-            layouts.append(layout)
-    drawn = studio.draw(layouts, language, studio.sizes[0], _seed(language, 5000))
+    layouts = two_different(studio.layout_rng(), TWO_OBJECTS)
+    drawn = studio.draw(layouts, language, studio.sizes[0], studio.seed(language, 5000))
     shapes, colours = columns("object"), columns("colour")
     title = f"{language}: two objects"
     return [
@@ -206,24 +231,30 @@ def _two_object_gates(studio: Studio, language: str) -> list[Gate]:
     ]
 
 
+def two_different(rng: np.random.Generator, count: int) -> list[Layout]:
+    """Layouts of two plain objects side by side that share neither kind nor colour."""
+    layouts: list[Layout] = []
+    while len(layouts) < count:
+        layout = replace(without_materials(random_layout(rng, 2)), overlapping=False)
+        first, second = layout.objects
+        if first.object_id != second.object_id and first.colour_id != second.colour_id:
+            layouts.append(layout)
+    return layouts
+
+
 def _held_out_gate(studio: Studio, language: str) -> Gate:
     pairs = sorted(held_out_pairs()) * HELD_OUT_REPEATS
     layouts = [_in_turn(Placed(*pair), order) for order, pair in enumerate(pairs)]
-    drawn = studio.draw(layouts, language, studio.sizes[0], _seed(language, 7000))
-    both = [columns("object")[0], columns("colour")[0]]
+    drawn = studio.draw(layouts, language, studio.sizes[0], studio.seed(language, 7000))
+    both = [*columns("object"), *columns("colour")]
     return _gate(drawn, f"{language}: held-out pairs, colour and shape", both, 0.85)
 
 
-def _aspect_gate(studio: Studio, layouts: Sequence[Layout], size: Size, language: str) -> Gate:
-    picked = layouts[:: len(layouts) // ASPECT_PROMPTS]
-    drawn = studio.draw(picked, language, size, _seed(language, 9000 + size[0]))
-    both = [columns("object")[0], columns("colour")[0]]
+def _aspect_gate(studio: Studio, layouts: Sequence[Layout], order: int, language: str) -> Gate:
+    picked, size = layouts[:: len(layouts) // ASPECT_PROMPTS], studio.sizes[order]
+    drawn = studio.draw(picked, language, size, studio.seed(language, 10_000 * order))
+    both = [*columns("object"), *columns("colour")]
     return _gate(drawn, f"{language}: {size[0]}x{size[1]}, colour and shape", both, 0.90)
-
-
-def _seed(language: str, offset: int) -> int:
-    """The first seed of a group of pictures; no two groups share any."""
-    return FIRST_SEED + 100_000 * LANGUAGES.index(language) + offset
 
 
 def _sharpness_gate(pipeline: StableDiffusionXLPipeline, size: Size) -> Gate:
@@ -263,7 +294,7 @@ def _gate(drawn: Drawn, name: str, among: list[int], limit: float | None = None)
     null = [_right(drawn.seen, rng.permutation(drawn.wanted), among) for _ in range(SHUFFLES)]
     return Gate(
         name,
-        _right(drawn.seen, drawn.wanted, among),
+        drawn.share(among),
         limit,
         null=float(np.mean(null)),
         ceiling=_right(drawn.real, drawn.wanted, among),
@@ -271,6 +302,5 @@ def _gate(drawn: Drawn, name: str, among: list[int], limit: float | None = None)
     )
 
 
-def _right(seen: Labels, wanted: Labels, among: list[int]) -> float:
-    """Share of pictures in which all attributes of `among` are as wanted."""
+def _right(seen: Labels, wanted: Labels, among: Sequence[int]) -> float:
     return float((seen[:, among] == wanted[:, among]).all(1).mean())

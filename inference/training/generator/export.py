@@ -12,18 +12,17 @@ from diffusers import StableDiffusionXLPipeline
 
 from inference.training.contact_sheet import tile
 from inference.training.gates import load_gates, table
-from inference.training.generator.denoiser import LARGE
 from inference.training.generator.evaluation import STAGE as EVALUATE_STAGE
 from inference.training.generator.evaluation import load_pipeline
-from inference.training.generator.pictures import FULL_PX, HALF_PX
+from inference.training.generator.pictures import FULL_PX
 from inference.training.generator.sampling import GUIDANCE_SCALE, STEPS, sample
 from inference.training.runs import Run
 from inference.training.world.vocabulary import WORLD_PATH
 
 STAGE = "export"
 TARGET = Path("build/bundled/sdxl")
-FILE_BYTES_MAX = 25 * 2**20
-FOLDER_BYTES_MAX = 35 * 2**20
+FILE_BYTES_MAX = 25_000_000
+FOLDER_BYTES_MAX = 33_000_000  # the segmenter has the rest of 40 MB
 CARD = Path(__file__).with_name("card.md")
 SHEET_SEEDS = range(24)
 SHEET_COLUMNS = 12
@@ -42,9 +41,7 @@ def export_bundle(run: Run, target: Path = TARGET) -> None:
 
     `world.json` beside the weights is the vocabulary that they know.
     """
-    pipeline, plan, seen = load_pipeline(run)
-    side_px = FULL_PX if plan is LARGE else HALF_PX
-    pipeline.unet.register_to_config(sample_size=side_px // 8)
+    pipeline, seen = load_pipeline(run)
     shutil.rmtree(target, ignore_errors=True)
     pipeline.to(dtype=torch.float16).save_pretrained(target, safe_serialization=True)
     for path in target.rglob("*.safetensors"):
@@ -52,23 +49,23 @@ def export_bundle(run: Run, target: Path = TARGET) -> None:
     shutil.copy(WORLD_PATH, target / "world.json")
     defaults = {"steps": STEPS, "guidance_scale": GUIDANCE_SCALE}
     (target / "atelier.json").write_text(json.dumps(defaults) + "\n", encoding="utf-8")
-    draw_samples(target, side_px)
+    draw_samples(target)
     if run.is_done(EVALUATE_STAGE):
         (target / "README.md").write_text(card(run, pipeline), encoding="utf-8")
     check_sizes(target)
     run.mark_done(STAGE, f"{seen} samples, {_bytes_of(target) / 2**20:.1f} MiB in {target}")
 
 
-def draw_samples(target: Path, side_px: int) -> None:
+def draw_samples(target: Path) -> None:
     """Loads the exported folder as a user would and draws each prompt with seeds 0 to 23."""
     pipeline = StableDiffusionXLPipeline.from_pretrained(
         target, local_files_only=True, dtype=torch.float32
     )
     prompts = [prompt for prompt in SHEET_PROMPTS for _ in SHEET_SEEDS]
     seeds = list(SHEET_SEEDS) * len(SHEET_PROMPTS)
-    pictures = sample(pipeline, prompts, seeds, width_px=side_px, height_px=side_px)
+    pictures = sample(pipeline, prompts, seeds, width_px=FULL_PX, height_px=FULL_PX)
     sheet = tile(list(pictures), columns=SHEET_COLUMNS)
-    half = sheet.resize((sheet.width // 2, sheet.height // 2)) if side_px == FULL_PX else sheet
+    half = sheet.resize((sheet.width // 2, sheet.height // 2))
     half.save(target / "samples.jpg", quality=88, optimize=True)
 
 
@@ -79,13 +76,14 @@ def card(run: Run, pipeline: StableDiffusionXLPipeline) -> str:
         name: (run.stage(name) / "done").read_text(encoding="utf-8").strip()
         if run.is_done(name)
         else "not finished"
-        for name in ("data", "vae", "decoder", "latents", "text", "small", "large", "judge")
+        for name in ("data", "vae", "decoder", "latents", "text", "denoiser", "judge")
     }
     return Template(CARD.read_text(encoding="utf-8")).substitute(
         stages,
         scores=table(gates),
         seed=run.seed,
         steps=STEPS,
+        guidance=f"{GUIDANCE_SCALE:g}",
         tokens=len(pipeline.tokenizer),
         parts="\n".join(_parts(pipeline)),
         sheet="\n".join(f"{i}. `{p}`" for i, p in enumerate(SHEET_PROMPTS, 1)),

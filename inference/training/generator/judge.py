@@ -17,6 +17,7 @@ from torch.nn import functional
 from inference.training.generator.autoencoder import to_tensor
 from inference.training.generator.labels import Labels, attributes, columns, labels_of
 from inference.training.generator.pictures import HALF_SIZES
+from inference.training.precision import autocast
 from inference.training.runs import Checkpoint, Progress, Run, learning_rate_share
 from inference.training.world.shelves import ShelfPlan, draw_scenes, draw_shelf, load_shelf
 
@@ -32,7 +33,7 @@ TRAINING = ShelfPlan(
     holds_out=False,
 )
 HELD_OUT = ShelfPlan("held-out", 400, 4002, HALF_SIZES[:1], (0.5, 0.5, 0.0, 0.0), holds_out=False)
-SAMPLES, BATCH = 64_000, 48
+SAMPLES, BATCH = 40_032, 48
 LEARNING_RATE = 2e-3
 SHIFT_PX = 8
 
@@ -40,15 +41,18 @@ SHIFT_PX = 8
 class Judge(nn.Module):
     """Pictures (B, 3, 128, 128) in -1..1 to logits per attribute.
 
-    Every attribute looks for itself, by attention over the 16 x 16 grid of features.
+    Every attribute looks for itself, by attention over the 16 x 16 grid of features. Pixels come
+    in by fours, as channels: at full size the first convolutions took most of the time.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.sizes = [attribute.classes for attribute in attributes()]
-        widths = (3, 24, 48, 128)
-        self.blocks = nn.Sequential(*(_block(a, b) for a, b in pairwise(widths)))
-        self.mix = nn.Sequential(_conv(widths[-1], widths[-1]), _conv(widths[-1], widths[-1]))
+        widths = (12, 32, 64, 128)
+        first, *others = (_convs(a, b) for a, b in pairwise(widths))
+        pooled = [layer for block in others for layer in (nn.MaxPool2d(2), block)]
+        self.blocks = nn.Sequential(nn.PixelUnshuffle(2), first, *pooled)
+        self.mix = _conv(widths[-1], widths[-1])
         self.place = nn.Parameter(torch.randn(widths[-1], 16, 16) * 0.05)
         self.query = nn.Parameter(torch.randn(len(self.sizes), widths[-1]) * 0.2)
         self.key = nn.Linear(widths[-1], widths[-1])
@@ -87,7 +91,7 @@ def train_judge(run: Run) -> None:
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * learning_rate_share(
             seen / SAMPLES, 0.02, 0.3
         )
-        with torch.autocast(run.device.type, torch.bfloat16):
+        with autocast(run.device):
             answers = judge(batch)
         loss = torch.stack(
             [
@@ -160,8 +164,8 @@ def _disturbed(batch: Tensor, rng: np.random.Generator) -> Tensor:
     )
 
 
-def _block(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(_conv(inputs, outputs), _conv(outputs, outputs), nn.MaxPool2d(2))
+def _convs(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(_conv(inputs, outputs), _conv(outputs, outputs))
 
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:

@@ -1,4 +1,7 @@
-"""Stage `latents`: centres and scales the autoencoder, then draws and encodes the scenes."""
+"""Stage `latents`: centres and scales the autoencoder, then draws and encodes the scenes.
+
+What each cell of the latents shows is kept beside them.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,16 @@ from torch import Tensor
 
 from inference.training.generator.autoencoder import STAGE as VAE_STAGE
 from inference.training.generator.autoencoder import to_tensor
-from inference.training.generator.pictures import FULL, FULL_SIZES, HALF_SIZES, load_pictures
+from inference.training.generator.models import CELL_PX
+from inference.training.generator.pictures import FULL, FULL_SIZES, load_pictures
+from inference.training.precision import autocast
 from inference.training.runs import Run
 from inference.training.world.layouts import Layout
 from inference.training.world.shelves import PROCESSES, ShelfPlan, draw_scene, layout_from
 
 STAGE = "latents"
 STATISTICS_SCENES = 800
-PIXELS_PER_BATCH = 40 * 128 * 128
+PIXELS_PER_BATCH = 4 * 256 * 256  # more at once is slower: it does not stay in the cache
 _ONE, _MANY = (1.0, 0.0, 0.0, 0.0), (0.0, 0.7, 0.2, 0.1)
 SQUARE_SHARE = 0.7
 
@@ -41,28 +46,31 @@ def _plans(sizes: Sequence[tuple[int, int]], ones: int, many: int, seed: int) ->
     return plans
 
 
-HALF_PLANS = _plans(HALF_SIZES, 26_000, 44_000, 2000)
-FULL_PLANS = _plans(FULL_SIZES, 16_000, 30_000, 3000)
+PLANS = _plans(FULL_SIZES, 8_000, 18_000, 3000)
 
 
 @dataclass(frozen=True)
 class LatentShelf:
-    """Latents float16 (N, 4, h, w) of about unit variance, and what they show."""
+    """Latents float16 (N, 4, h, w) of about unit variance, and what they show.
+
+    `labels`, uint8 (N, h, w), are those of the scenes at the middle of each cell.
+    """
 
     plan: ShelfPlan
     latents: Tensor
+    labels: Tensor
     layouts: list[Layout]
 
 
 def encode_latents(run: Run) -> None:
     """Saves the scaled autoencoder, then shelf after shelf; those that are there are kept."""
     vae = _scaled_vae(run).to(run.device, memory_format=torch.channels_last)
-    for plan in (*HALF_PLANS, *FULL_PLANS):
+    for plan in PLANS:
         stem = run.stage(STAGE) / plan.name
         if not stem.with_suffix(".jsonl").exists():
             _encode_shelf(stem, plan, vae)
             print(f"{STAGE}: {plan.name} {plan.scenes} scenes", flush=True)
-    scenes = sum(plan.scenes for plan in (*HALF_PLANS, *FULL_PLANS))
+    scenes = sum(plan.scenes for plan in PLANS)
     run.mark_done(STAGE, f"{scenes} scenes, scaling factor {vae.config.scaling_factor:.4f}")
 
 
@@ -75,8 +83,9 @@ def load_latents(run: Run, plan: ShelfPlan) -> LatentShelf:
     """What `encode_latents` has written for `plan`."""
     stem = run.stage(STAGE) / plan.name
     lines = stem.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
-    latents = torch.from_numpy(np.load(stem.with_suffix(".npy")))
-    return LatentShelf(plan, latents, [layout_from(json.loads(line)) for line in lines])
+    with np.load(stem.with_suffix(".npz")) as arrays:
+        latents, labels = (torch.from_numpy(arrays[name]) for name in ("latents", "labels"))
+    return LatentShelf(plan, latents, labels, [layout_from(json.loads(line)) for line in lines])
 
 
 @torch.no_grad()
@@ -86,7 +95,7 @@ def encode(vae: AutoencoderKL, pictures: NDArray[np.uint8]) -> Tensor:
     parts = []
     for start in range(0, len(pictures), size):
         batch = to_tensor(pictures[start : start + size]).to(vae.device)
-        with torch.autocast(vae.device.type, torch.bfloat16):
+        with autocast(vae.device):
             parts.append(vae.encode(batch).latent_dist.mode().float().cpu())
     return torch.cat(parts)
 
@@ -118,19 +127,25 @@ def _scaled_vae(run: Run) -> AutoencoderKL:
 
 
 def _encode_shelf(stem: Path, plan: ShelfPlan, vae: AutoencoderKL) -> None:
-    latents, layouts = [], []
-    for pictures, shown in _drawn(plan):
+    latents, labels, layouts = [], [], []
+    for pictures, shown, drawn in _drawn(plan):
         scaled = encode(vae, pictures) * vae.config.scaling_factor
         latents.append(scaled.numpy().astype(np.float16))
-        layouts += [json.dumps(asdict(layout)) for layout in shown]
-    np.save(stem.with_suffix(".npy"), np.concatenate(latents))
+        labels.append(shown[:, CELL_PX // 2 :: CELL_PX, CELL_PX // 2 :: CELL_PX])
+        layouts += [json.dumps(asdict(layout)) for layout in drawn]
+    np.savez(
+        stem.with_suffix(".npz"), latents=np.concatenate(latents), labels=np.concatenate(labels)
+    )
     stem.with_suffix(".jsonl").write_text("\n".join(layouts), encoding="utf-8")
 
 
-def _drawn(plan: ShelfPlan, size: int = 200) -> Iterator[tuple[NDArray[np.uint8], list[Layout]]]:
-    """The scenes of `plan` in order, `size` at a time."""
+def _drawn(
+    plan: ShelfPlan, size: int = 200
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], list[Layout]]]:
+    """Pictures, labels and layouts of the scenes of `plan` in order, `size` at a time."""
     with Pool(PROCESSES) as pool:
         for start in range(0, plan.scenes, size):
             wanted = range(start, min(start + size, plan.scenes))
             scenes = pool.map(partial(draw_scene, plan), wanted, chunksize=10)
-            yield np.stack([picture for picture, _, _ in scenes]), [one for _, _, one in scenes]
+            pictures, labels, layouts = zip(*scenes, strict=True)
+            yield np.stack(pictures), np.stack(labels), list(layouts)

@@ -1,18 +1,22 @@
 """Stage `data`: scenes kept as pictures, for the autoencoder and the judge.
 
-The denoiser's scenes are drawn and encoded in one go (`latents.py`): at 256 px a hundred thousand
-pictures would take 20 GB, their latents take one.
+The denoiser's scenes are drawn and encoded in one go (`latents.py`): their latents take a
+twenty-fourth of the room.
 """
 
 from __future__ import annotations
 
+from inference.engine.shapes import size_of
 from inference.training.runs import Run
 from inference.training.world.scenes import SHAPE_SIZES
 from inference.training.world.shelves import Shelf, ShelfPlan, draw_shelf, load_shelf
 
 STAGE = "data"
 FULL_PX, HALF_PX = 256, 128
-FULL_SIZES = tuple((2 * width, 2 * height) for width, height in SHAPE_SIZES)
+# Those that the engine asks for, the square first.
+FULL_SIZES = tuple(
+    tuple(size_of(aspect, FULL_PX, 16)) for aspect in ("1:1", "3:4", "4:3", "9:16", "16:9")
+)
 HALF_SIZES = SHAPE_SIZES
 _MIXED = (0.4, 0.4, 0.12, 0.08)
 FULL = ShelfPlan("full", 5_000, 1001, FULL_SIZES[:1], _MIXED)

@@ -19,9 +19,10 @@ def sample(
     prompts: Sequence[str],
     seeds: Sequence[int],
     *,
-    width_px: int = 128,
-    height_px: int = 128,
+    width_px: int,
+    height_px: int,
     steps: int = STEPS,
+    guidance_scale: float = GUIDANCE_SCALE,
 ) -> NDArray[np.uint8]:
     """Pictures (N, height, width, 3); the same prompt and seed give the same picture."""
     pipeline.set_progress_bar_config(disable=True)
@@ -34,7 +35,7 @@ def sample(
             width=width_px,
             height=height_px,
             num_inference_steps=steps,
-            guidance_scale=GUIDANCE_SCALE,
+            guidance_scale=guidance_scale,
             generator=generators,
             output_type="np",
         )

@@ -16,6 +16,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from inference.training.generator.labels import attributes, columns, labels_said
 from inference.training.generator.models import TEXT_WIDTH, TOKENS_MAX, build_text_encoders
+from inference.training.precision import autocast
 from inference.training.runs import Checkpoint, Progress, Run, learning_rate_share
 from inference.training.tokens import token_ids, train_tokenizer
 from inference.training.world.captions import caption
@@ -145,7 +146,7 @@ def _attribute_loss(
     run: Run, encoders: Encoders, heads: AttributeHeads, ids: Tensor, classes: Tensor
 ) -> Tensor:
     ids, classes = ids.to(run.device), classes.to(run.device)
-    with torch.autocast(run.device.type, torch.bfloat16):
+    with autocast(run.device):
         tokens, pooled = encode_text(encoders, ids)
         answers = heads(tokens, pooled)
     losses = [

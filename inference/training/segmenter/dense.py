@@ -17,6 +17,7 @@ from torch.nn import functional
 from transformers import CLIPTokenizer
 
 from inference.training.muon import set_learning_rate
+from inference.training.precision import autocast
 from inference.training.runs import Checkpoint, Progress, Run, learning_rate_share
 from inference.training.segmenter.batches import Batch, Batches, label_shares
 from inference.training.segmenter.concepts import attributes_of, classes
@@ -121,7 +122,7 @@ def _train(run: Run, plan: Plan) -> None:
         rng = np.random.default_rng([run.seed, plan.seed, seen])
         batch = batches.draw(rng, BATCH).to(run.device)
         set_learning_rate(optimizers, learning_rate_share(seen / plan.scenes, 0.02, DECAY_FROM))
-        with torch.autocast(run.device.type, torch.bfloat16):
+        with autocast(run.device):
             features = look(model, batch.pictures, fine=False)
             text = read(model, batch.ids, batch.attention)
         losses = dense_losses(heads, features, text, batch)

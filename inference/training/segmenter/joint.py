@@ -12,6 +12,7 @@ from transformers import CLIPTokenizer, Sam3Model
 
 from inference.training.fastops import speed_up
 from inference.training.muon import set_learning_rate
+from inference.training.precision import autocast
 from inference.training.runs import Checkpoint, Progress, Run, learning_rate_share
 from inference.training.segmenter.batches import Batch, Batches, targets_of
 from inference.training.segmenter.dense import (
@@ -193,7 +194,7 @@ def _asked(average: Sam3Model, tokenizer: CLIPTokenizer, plan: Plan) -> Segmente
 
 def _losses(run: Run, plan: Plan, parts: Parts, batch: Batch) -> dict[str, Tensor]:
     model, heads, instances = parts.model, parts.heads, parts.instances
-    with torch.autocast(run.device.type, torch.bfloat16):
+    with autocast(run.device):
         features = look(model, batch.pictures, fine=plan.fine)
         text = read(model, batch.ids, batch.attention)
         attention = batch.attention.bool()

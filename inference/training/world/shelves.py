@@ -16,7 +16,7 @@ from PIL import Image
 from inference.training.world.layouts import Layout, Placed, random_layout
 from inference.training.world.scenes import render
 
-PROCESSES = 2
+PROCESSES = multiprocessing.cpu_count()
 NARROW_OBJECTS_MAX = 2  # in pictures that are higher than wide
 Size = tuple[int, int]  # (width, height) in px
 

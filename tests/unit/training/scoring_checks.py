@@ -23,7 +23,6 @@ from inference.training.gates import Gate, save_gates
 from inference.training.generator import evaluation, sampling
 from inference.training.generator import latency as latency_of
 from inference.training.generator import scaling as curve
-from inference.training.generator.denoiser import SMALL
 from inference.training.generator.judge import Judge
 from inference.training.runs import Run
 from inference.training.segmenter import evaluation as segmenting
@@ -62,7 +61,7 @@ def fresh_clone(folder: Path) -> str:
     (folder / "sdxl" / "world.json").write_text("{}")
     eval_models.EXPORTED, eval_models.SHIPPED = folder / "none", folder
     eval_models.GENERATOR_RUN = folder / "run"
-    eval_models.HALF_SIZES = SIZES
+    eval_models.FULL_SIZES, eval_models.FULL_PX = SIZES, SIZES[0][0]
     return eval_models._generator(folder / "sdxl")
 
 
@@ -106,8 +105,7 @@ def scaling(folder: Path) -> dict[str, Any]:
     plan = curve.plan_of(256)
     return {
         "table": curve.scaling(run, [128, 64]),
-        "plan": [plan.samples, plan.stage, plan.before, plan.decay_from],
-        "usual": [SMALL.before, SMALL.decay_from],
+        "plan": [plan.samples, plan.stage],
         "known": [gate["name"] for gate in languages(folder)],
         "shown": curve.SHOWN,
     }
