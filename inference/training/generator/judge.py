@@ -17,6 +17,7 @@ from torch.nn import functional
 from inference.training.generator.autoencoder import to_tensor
 from inference.training.generator.labels import Labels, attributes, columns, labels_of
 from inference.training.generator.pictures import HALF_SIZES
+from inference.training.muon import make_optimizers, set_learning_rate
 from inference.training.precision import autocast
 from inference.training.runs import Checkpoint, Progress, Run, learning_rate_share
 from inference.training.world.shelves import ShelfPlan, draw_scenes, draw_shelf, load_shelf
@@ -33,8 +34,8 @@ TRAINING = ShelfPlan(
     holds_out=False,
 )
 HELD_OUT = ShelfPlan("held-out", 400, 4002, HALF_SIZES[:1], (0.5, 0.5, 0.0, 0.0), holds_out=False)
-SAMPLES, BATCH = 40_032, 48
-LEARNING_RATE = 2e-3
+SAMPLES, BATCH = 64_032, 48
+LEARNING_RATE = 3e-3
 SHIFT_PX = 8
 
 
@@ -76,11 +77,12 @@ def train_judge(run: Run) -> None:
     labels = torch.from_numpy(np.stack([labels_of(layout) for layout in shelf.layouts]))
     torch.manual_seed(run.seed)
     judge = Judge().to(run.device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(judge.parameters(), LEARNING_RATE, weight_decay=0.02)
+    optimizers = make_optimizers(judge, LEARNING_RATE, 0.7, ("heads", "place"))
     checkpoint, seen = Checkpoint(folder), 0
     if state := checkpoint.load():
         judge.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         seen = state["seen"]
     progress = Progress(STAGE, SAMPLES, seen)
     while seen < SAMPLES:
@@ -88,9 +90,7 @@ def train_judge(run: Run) -> None:
         rows = np.sort(rng.integers(0, len(labels), BATCH))
         batch = _disturbed(to_tensor(shelf.pictures[rows]), rng).to(run.device)
         wanted = labels[rows].to(run.device)
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * learning_rate_share(
-            seen / SAMPLES, 0.02, 0.3
-        )
+        set_learning_rate(optimizers, learning_rate_share(seen / SAMPLES, 0.02, 0.3))
         with autocast(run.device):
             answers = judge(batch)
         loss = torch.stack(
@@ -99,14 +99,19 @@ def train_judge(run: Run) -> None:
                 for column, logits in enumerate(answers)
             ]
         ).sum()
-        optimizer.zero_grad()
+        judge.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         seen += BATCH
         progress.update(seen, loss=loss.item())
         if checkpoint.is_due() or seen >= SAMPLES:
             checkpoint.save(
-                {"model": judge.state_dict(), "optimizer": optimizer.state_dict(), "seen": seen}
+                {
+                    "model": judge.state_dict(),
+                    "optimizers": [o.state_dict() for o in optimizers],
+                    "seen": seen,
+                }
             )
     run.mark_done(STAGE, f"{seen} samples; {_held_out_scores(load_judge(run))}")
 

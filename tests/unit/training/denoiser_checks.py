@@ -19,7 +19,7 @@ import torch
 
 from inference.training import muon
 from inference.training.gates import Gate, save_gates
-from inference.training.generator import autoencoder, denoiser, export, latents, text
+from inference.training.generator import autoencoder, denoiser, export, latents, models, text
 from inference.training.generator.cell_names import CellHeads, naming_loss, shown_in
 from inference.training.generator.labels import labels_of
 from inference.training.generator.models import TEXT_WIDTH, build_text_encoders, build_unet
@@ -36,8 +36,8 @@ PARTS = ("conv_in", "down_blocks.3", "mid_block", "up_blocks.1", "up_blocks.2")
 def few() -> None:
     """Small batches and shelves; called in every process."""
     torch.set_num_threads(1)
-    denoiser.BATCH = BATCH
-    denoiser.PLANS = [replace(plan, scenes=3) for plan in latents.PLANS[:4]]
+    denoiser.BATCH, models.UNET_WIDTHS = BATCH, (8, 16, 32, 32)
+    denoiser.PLANS = [replace(plan, scenes=2) for plan in latents.PLANS[:4]]
     latents.PLANS = denoiser.PLANS
     latents.load_pictures = lambda *_: _Pictures()
 
