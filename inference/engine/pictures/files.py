@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from inference.engine.errors import InvalidRequest
 
@@ -18,6 +21,25 @@ FILE_BYTES_MAX = 50 << 20
 FORMATS = ("PNG", "JPEG", "WEBP")
 _PNG_COMPRESSION = 1  # lossless at every level; what is kept for good is encoded anew
 _WHITE = (255, 255, 255)
+# What Pillow says of files that are damaged, or that claim to be larger than it would unpack.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+_ORIENTATION = 0x0112  # EXIF 2.3, 4.6.4 A
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,27 +77,34 @@ def decode(data: bytes, pixels_max: int = PIXELS_MAX) -> Decoded:
     """
     if len(data) > FILE_BYTES_MAX:
         raise InvalidRequest(f"a picture file has at most {FILE_BYTES_MAX >> 20} MiB")
+    with opening(data) as opened:
+        if opened.width * opened.height > pixels_max:
+            raise InvalidRequest(f"a picture has at most {pixels_max:,} pixels")
+        return _pixels(_upright(opened))
+
+
+@contextmanager
+def opening(data: bytes, formats: Sequence[str] = FORMATS) -> Iterator[Image.Image]:
+    """A picture file of which no pixel is unpacked yet.
+
+    Raises:
+        InvalidRequest: It cannot be read, or what is done inside the block says so.
+    """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", Image.DecompressionBombWarning
-            )  # our own limit is lower
-            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                if opened.width * opened.height > pixels_max:
-                    raise InvalidRequest(f"a picture has at most {pixels_max:,} pixels")
-                return _pixels(ImageOps.exif_transpose(opened))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            warnings.simplefilter("ignore")  # our own limits are lower; odd EXIF is passed over
+            with Image.open(io.BytesIO(data), formats=formats) as opened:
+                yield opened
+    except _UNREADABLE as error:
         raise InvalidRequest("the picture cannot be read") from error
 
 
 def pixels_said(data: bytes) -> int:
     """How many pixels a picture file says it has, none of them unpacked; 0 if it says nothing."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                return opened.width * opened.height
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        with opening(data) as opened:
+            return opened.width * opened.height
+    except InvalidRequest:
         return 0  # reading it will say what is wrong
 
 
@@ -95,6 +124,15 @@ def encode_jpeg(
     out = io.BytesIO()
     Image.fromarray(seen).save(out, "JPEG", quality=quality)
     return out.getvalue()
+
+
+def _upright(opened: Image.Image) -> Image.Image:
+    """Turned as its EXIF says; as it lies where that cannot be read, which is what viewers do."""
+    try:
+        turn = _TURNS.get(opened.getexif().get(_ORIENTATION, 1))
+    except Exception:  # odd EXIF raises a dozen things in Pillow: TypeError, KeyError, struct.error
+        turn = None
+    return opened if turn is None else opened.transpose(turn)
 
 
 def _pixels(opened: Image.Image) -> Decoded:

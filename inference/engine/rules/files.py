@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
 
 from inference.engine.errors import InvalidRequest
 from inference.engine.pictures import files as pictures
@@ -162,10 +160,7 @@ def _mask(concept: str, files: Sequence[MaskFile], height: int, width: int) -> M
 
 def _from_png(data: bytes) -> Mask:
     """A mask from a picture of any kind; what is lighter than half is part of it."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as opened:
-            if opened.width * opened.height > pictures.PIXELS_MAX:
-                raise InvalidRequest(f"a mask has at most {pictures.PIXELS_MAX:,} pixels")
-            return Mask.of(np.array(opened.convert("L")) >= 128)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InvalidRequest("a mask cannot be read") from error
+    with pictures.opening(data, ("PNG",)) as opened:
+        if opened.width * opened.height > pictures.PIXELS_MAX:
+            raise InvalidRequest(f"a mask has at most {pictures.PIXELS_MAX:,} pixels")
+        return Mask.of(np.array(opened.convert("L")) >= 128)

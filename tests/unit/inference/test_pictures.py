@@ -8,10 +8,12 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from inference.engine.errors import InvalidRequest
 from inference.engine.pictures import files as pictures
+from inference.engine.rules.document import Document
+from inference.engine.rules.files import Files, apply_to_file
 from tests.unit.inference.strategies import picture
 
 
@@ -44,11 +46,36 @@ def test_what_is_written_is_read_as_it_was() -> None:
     assert np.array_equal(clear.alpha, alpha)
 
 
-def test_a_picture_is_turned_upright() -> None:
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_picture_is_turned_upright(orientation: int) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held on its side
-    sideways = _file(Image.fromarray(picture(3, 20, 30)), "JPEG", exif=exif, quality=95)
-    assert pictures.decode(sideways).pixels.shape == (30, 20, 3)
+    exif[0x0112] = orientation  # 6: the camera was held on its side
+    turned = _file(Image.fromarray(picture(3, 20, 30)), "PNG", exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(turned)))
+    assert np.array_equal(pictures.decode(turned).pixels, np.asarray(upright))
+
+
+def test_a_picture_with_odd_exif_is_shown_turned_or_as_it_lies() -> None:
+    rng = np.random.default_rng(0)
+    pixels = picture(3, 20, 30)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x9286] = 6, "a camera", b"ASCII\0\0\0a comment"
+    good = exif.tobytes()
+    for _ in range(400):
+        odd = bytearray(good)
+        for at in rng.integers(len(b"Exif\0\0"), len(odd), int(rng.integers(1, 6))):
+            odd[at] = rng.integers(256)
+        file = _file(Image.fromarray(pixels), "JPEG", exif=bytes(odd))
+        assert sorted(pictures.decode(file).pixels.shape) == [3, 20, 30]
+
+
+def test_a_file_is_told_unreadable_if_its_header_claims_what_nobody_would_unpack() -> None:
+    with pytest.raises(InvalidRequest, match="cannot be read"):
+        pictures.decode(_bomb(14_000, 14_000))
+    assert pictures.pixels_said(_bomb(14_000, 14_000)) == 0
+    masks = {"vase": [_bomb(14_000, 14_000)]}
+    with pytest.raises(InvalidRequest, match="masks of 'vase'"):
+        apply_to_file(Files(pictures.encode_png(picture(1, 9, 13)), masks), Document(()))
 
 
 def test_what_is_transparent_is_seen_on_white() -> None:
