@@ -61,11 +61,15 @@ class Beside:
         self._clock = clock
         self._under_way: set[Pulse] = set()
 
-    def do(self, work: Callable[[], None], pulse: Pulse | None = None) -> None:
+    def do(
+        self, work: Callable[[], None], done: Callable[[], None], pulse: Pulse | None = None
+    ) -> None:
         """Has work done; it hangs where it, or a part of it, takes longer than a load may.
 
         Args:
             work: Raises nothing.
+            done: Called after it, when nobody watches it any more: what it lets begin may have the
+                same pulse.
             pulse: Beaten by the work between its parts; None: it has none.
         """
         felt = pulse or Pulse(self._clock)
@@ -78,6 +82,7 @@ class Beside:
             finally:
                 felt.rest()
                 self._under_way.discard(felt)
+                done()
 
         self._background(watched)
 

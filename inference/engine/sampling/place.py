@@ -10,7 +10,6 @@ from inference.engine.models.model import Model
 from inference.engine.sampling.profile import Profile
 from inference.engine.status import ModelStatus
 
-LOADS_MAX = 5
 RETRY_SECONDS, RETRY_SECONDS_MAX = 10.0, 300.0
 
 
@@ -65,15 +64,13 @@ class Place:
         """Refuses a model that could not be loaded, while it is too early to try again.
 
         Raises:
-            ModelFailed: Says when to come back, if ever.
+            ModelFailed: Says when to come back.
         """
         if not self.failures or self.loaded or self.loading:
             return
-        message = f"the model {name!r} could not be loaded: {self.failure}"
-        if self.failures >= LOADS_MAX:
-            raise ModelFailed(message)
         wait = self.retry_at - now
         if wait > 0:
+            message = f"the model {name!r} could not be loaded: {self.failure}"
             raise ModelFailed(message, retry_after_seconds=wait)
 
     def status(self, rows: int) -> ModelStatus:

@@ -67,8 +67,7 @@ class Registry:
 
     A model is loaded beside the loop, one at a time, by the first request that means it. Where
     memory is short those least recently used go first, never one with rows in flight. A load that
-    fails is tried again after 10 s, doubling to 300, five times in all; then the model stays failed
-    until the process is started anew.
+    fails is tried again when asked for after 10 s, doubling to 300.
 
     Args:
         root: Folder with one folder per model; looked at anew for every request.
@@ -214,7 +213,7 @@ class Registry:
             place.crowded = True
             return False
         place.loading = True
-        self._beside.do(lambda: self._begin(name, place), self._loading)
+        self._beside.do(lambda: self._begin(name, place), lambda: self._begun(place), self._loading)
         return True
 
     def _dressed(
@@ -229,7 +228,7 @@ class Registry:
         if wanted and not self._make_room(wanted, staying):
             wardrobe.keep_only(loras)
             if not self._make_room(wanted, staying):
-                if staying == {name}:
+                if staying == {name} and not self._coming_bytes:
                     raise ModelFailed(f"there is no room for adapters of {wanted:,} bytes")
                 self._place(name).crowded = True
                 return False
@@ -237,12 +236,7 @@ class Registry:
 
     def _have_read(self, work: Callable[[], None]) -> None:
         """Has an adapter read beside the loop, which hears when that is done."""
-
-        def do() -> None:
-            work()
-            self.changed()
-
-        self._beside.do(do)
+        self._beside.do(work, self.changed)
 
     def _make_room(self, wanted: int, in_use: Collection[str]) -> bool:
         """Unloads what is needed for so many bytes to fit; False: what is in the way is in use."""
@@ -251,7 +245,7 @@ class Registry:
             name: place.loaded.model.size_bytes for name, place in places.items() if place.loaded
         }
         idle = sorted(set(held) - set(in_use), key=lambda name: places[name].used)
-        excess = sum(held.values()) + wanted - self._size_bytes_max
+        excess = sum(held.values()) + self._coming_bytes + wanted - self._size_bytes_max
         if excess > sum(held[name] for name in idle):
             return False
         for name in idle:
@@ -260,6 +254,11 @@ class Registry:
             excess -= held[name]
             self._unload(name)
         return True
+
+    @property
+    def _coming_bytes(self) -> int:
+        """Of the model that is being loaded."""
+        return sum(place.wanted for place in self._all().values() if place.loading)
 
     def _wanted(self, name: str) -> int:
         """How many bytes a model will take; looked up once."""
@@ -284,6 +283,7 @@ class Registry:
         except Exception as error:
             log.exception("the model %s could not be loaded", name)
             place.fail(type(error).__name__, self._clock())
-        finally:
-            place.loading = False
-            self.changed()
+
+    def _begun(self, place: Place) -> None:
+        place.loading = False
+        self.changed()

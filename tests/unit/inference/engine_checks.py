@@ -107,6 +107,24 @@ def cancelling(bench: Bench) -> dict[str, Any]:
     }
 
 
+def _decoded_to_nan(bench: Bench, rows: list[dict[str, Any]], seed: int) -> list[Heard]:
+    """Rows of which the decoder makes numbers, but for one of them."""
+    engine = bench.engine()
+    codec, shares = bench.model._codec, [1.0]
+    decode = codec.decode
+
+    def before_decoding(seeds: list[int]) -> None:
+        shares[0] = float("nan") if seed in seeds else 1.0
+
+    bench.model.before_decoding = before_decoding
+    codec.decode = lambda latents: decode(latents) * shares[0]
+    try:
+        return bench.run(engine, *rows)
+    finally:
+        codec.decode = decode
+        bench.model.before_decoding = lambda _: None
+
+
 def failing(bench: Bench) -> dict[str, Any]:
     rows = [{"seed": seed, "steps": 4} for seed in (1, 2, 3)]
     engine = bench.engine()
@@ -121,7 +139,11 @@ def failing(bench: Bench) -> dict[str, Any]:
 
     bench.model.before = refuse
     raising = bench.run(engine, *rows)
+    bench.model.before = lambda _: None
+    blank = _decoded_to_nan(bench, rows, 2)
     return {
+        "blank": [one.outcome for one in blank],
+        "blank_message": str(blank[1].error),
         "nan": [one.outcome for one in nan],
         "nan_steps": len(nan[1].steps),
         "raising": [one.outcome for one in raising],

@@ -16,6 +16,7 @@ from inference.engine.material import Lora
 from inference.engine.models import defaults
 from inference.engine.request import TIMEOUT_SECONDS_MAX
 from inference.engine.sampling.engine import PATIENCE_SECONDS, Engine
+from inference.engine.sampling.place import RETRY_SECONDS_MAX
 from inference.engine.sampling.profile import Profile, find_knee
 from inference.engine.sampling.registry import Installed, Registry, loader
 from tests.unit.inference.engine_bench import CPU, Bench, Heard, Spied, request
@@ -227,7 +228,20 @@ def hopeless(bench: Bench) -> dict[str, Any]:
     house.registry._load = _broken
     heard = [house.submit("b"), house.submit("b")]
     house.run()
-    return {"outcomes": [one.outcome for one in heard], "states": house.states}
+    states = house.states
+    for _ in range(8):
+        house.now += RETRY_SECONDS_MAX
+        house.submit("b")
+        house.run()
+    house.registry._load = house.load
+    house.now += RETRY_SECONDS_MAX
+    mended = house.submit("b")
+    house.run()
+    return {
+        "outcomes": [one.outcome for one in heard],
+        "states": states,
+        "mended": mended.outcome,
+    }
 
 
 def dressing(bench: Bench) -> dict[str, Any]:
@@ -271,12 +285,23 @@ def room_for_adapters(bench: Bench) -> dict[str, Any]:
         busy.finish_loading()
         steps_waited += not waiting.steps
     busy.run()
+    bench.model.wardrobe.keep_only([])
+    crowded = House(bench, 2 * SIZE + size - 1)
+    crowded.submit("a")
+    crowded.run()
+    crowded.submit("b")
+    crowded.engine.step()
+    beside_a_load = crowded.submit("a", loras=(Lora("blue"),))
+    crowded.engine.step()
+    begun = len(crowded.pending)
+    crowded.run()
     alone = House(bench, SIZE + size - 1)
     hopeless = alone.submit("a", loras=(Lora("blue"),))
     alone.run()
     return {
         "displacing": [displacing.outcome, idle.states["b"]],
         "waiting": [waiting.outcome, steps_waited, busy.states["b"]],
+        "beside_a_load": [begun, beside_a_load.outcome],
         "hopeless": [hopeless.outcome, str(hopeless.error)],
     }
 

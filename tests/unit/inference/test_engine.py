@@ -32,6 +32,8 @@ def test_a_row_of_nan_fails_alone_and_at_once_instead_of_becoming_black(
 ) -> None:
     assert found["failing"]["nan"] == ["PICTURE", "MODEL_FAILED", "PICTURE"]
     assert found["failing"]["nan_steps"] == 0
+    assert found["failing"]["blank"] == ["PICTURE", "MODEL_FAILED", "PICTURE"]
+    assert "no picture" in found["failing"]["blank_message"]
 
 
 def test_a_row_that_raises_fails_alone(found: dict[str, Any]) -> None:
@@ -72,16 +74,15 @@ def test_a_model_that_is_not_installed_is_refused(found: dict[str, Any]) -> None
     assert found["refusing"]["unknown"]["reason"] == "UNKNOWN_MODEL"
 
 
-def test_a_model_that_cannot_be_loaded_fails_alone_and_is_tried_again_but_not_for_ever(
+def test_a_model_that_cannot_be_loaded_fails_alone_and_is_tried_again_ever_more_seldom(
     found: dict[str, Any],
 ) -> None:
     tries = found["broken"]["tries"]
     assert {one["reason"] for one in tries} == {"MODEL_FAILED"}
     accepted = [one.get("accepted", False) for one in tries]
-    # At 0, 11, 100, 500 and 1,000 s; not after 5 s, and not a sixth time.
-    assert accepted == [True, False, True, True, True, True, False]
+    # At 0, 11, 100, 500, 1,000 and 2,000 s; not after 5 s.
+    assert accepted == [True, False, True, True, True, True, True]
     assert tries[1]["retry_after_seconds"] == pytest.approx(5)
-    assert tries[6]["retry_after_seconds"] is None
     assert found["broken"]["other"] == "PICTURE"
 
 

@@ -56,6 +56,10 @@ def test_every_row_that_waits_for_a_model_that_cannot_be_loaded_is_told(
     assert found["hopeless"]["states"]["b"] == "failed"
 
 
+def test_a_model_is_loaded_again_however_often_that_has_failed(found: dict[str, Any]) -> None:
+    assert found["hopeless"]["mended"] == "PICTURE"
+
+
 def test_a_quality_names_a_model_and_its_defaults(found: dict[str, Any]) -> None:
     assert found["qualities"]["chosen"] == {"": "a", "fast": "e", "standard": "a", "best": "e"}
     assert found["qualities"]["named"] == "b"
@@ -96,6 +100,7 @@ def test_an_adapter_takes_the_room_of_models_that_nobody_uses_or_waits(
     seen = found["room_for_adapters"]
     assert seen["displacing"] == ["PICTURE", "unloaded"]
     assert seen["waiting"] == ["PICTURE", 3, "unloaded"]
+    assert seen["beside_a_load"] == [1, "PICTURE"]
     assert seen["hopeless"][0] == "MODEL_FAILED"
     assert "no room for adapters" in seen["hopeless"][1]
 
