@@ -6,7 +6,7 @@ from atelier.inference.v1 import inference_pb2
 
 from inference.api.api import InferenceApi
 from inference.api.applying import Rules
-from inference.api.asking import Asking
+from inference.api.asking import PICTURES_BYTES_MAX, Asking
 from inference.api.budget import FILES_BYTES_MAX, Budget
 from inference.api.keeping import Keeping
 from inference.api.objects import Objects
@@ -35,8 +35,13 @@ async def compose(running: Process, settings: InferenceSettings) -> None:
     segmenter = await _open_segmenter(running, settings)
     segmenters = SegmentReadiness(segmenter, settings.models_dir)
     rules = await running.enter_async_context(Rules(objects, files))
-    segmentations = Segmentations(segmenter, objects, segmenters, files)
-    asking = Asking(objects, Keeping(segmenter, segmenters))
+    segmentations = await running.enter_async_context(
+        Segmentations(segmenter, objects, segmenters, files)
+    )
+    pictures = Budget(PICTURES_BYTES_MAX)
+    asking = await running.enter_async_context(
+        Asking(objects, Keeping(segmenter, segmenters), pictures)
+    )
     api = InferenceApi(sampler, asking, objects, readiness, segmentations, segmenters, rules)
     service = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"]
     server = await running.enter_async_context(

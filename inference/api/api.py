@@ -52,8 +52,10 @@ class InferenceApi:
     ) -> AsyncIterator[pb.GenerateImageResponse]:
         written_key(request.object_key, ".png", "object_key")
         try:
-            asked = await self._asking.request(request)
-            async with aclosing(self._sampler.sample(asked)) as events:
+            async with (
+                self._asking.request(request) as asked,
+                aclosing(self._sampler.sample(asked)) as events,
+            ):
                 async for event in events:
                     if isinstance(event, Progress):
                         yield _progress(event)

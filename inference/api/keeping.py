@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 
@@ -56,30 +55,24 @@ class Keeping:
         if not self._readiness.installed:
             raise UnknownModel("no segmenter is installed", field=_FIELD)
 
-    async def mask(self, file: bytes, image: Pixels, concepts: Sequence[str]) -> Pixels:
-        """What is painted anew: everything but what the concepts name.
+    async def found(self, file: bytes, concepts: Sequence[str]) -> Segmentation:
+        """What the concepts name in a picture.
 
         Args:
             file: The picture's file.
-            image: What was read from it.
             concepts: What stays as it is, 1 to 8.
 
-        Returns:
-            One band of the size of ``image``: 0 is kept, 255 is painted anew.
-
         Raises:
-            InvalidRequest: A concept is not in the picture; names it.
             EngineError: As the segmenter says.
         """
         try:
-            answer = await self._engine.segment(SegmentRequest(file, tuple(concepts)))
+            return await self._engine.segment(SegmentRequest(file, tuple(concepts)))
         except InvalidRequest as error:
             error.field = (error.field or "").replace("concepts", _FIELD, 1) or "image_key"
             raise
         except ModelFailed:
             self._readiness.doubt()
             raise
-        return await asyncio.to_thread(_around, answer, image)
 
 
 def proof(asked: ImageRequest, png: bytes) -> pb.ProtectionProof:
@@ -104,7 +97,19 @@ def proof(asked: ImageRequest, png: bytes) -> pb.ProtectionProof:
     )
 
 
-def _around(answer: Segmentation, image: Pixels) -> Pixels:
+def painted(answer: Segmentation, image: Pixels) -> Pixels:
+    """What is painted anew: everything but what the concepts name.
+
+    Args:
+        answer: What they name in the picture's file.
+        image: What was read from that.
+
+    Returns:
+        One band of the size of ``image``: 0 is kept, 255 is painted anew.
+
+    Raises:
+        InvalidRequest: A concept is not in the picture; names it.
+    """
     for at, found in enumerate(answer.found):
         if not found.union.area:
             message = f"{found.concept!r} was not found in the picture"
@@ -112,8 +117,8 @@ def _around(answer: Segmentation, image: Pixels) -> Pixels:
     kept = union((found.union.mask() for found in answer.found), answer.height, answer.width)
     longer = max(image.width, image.height)
     grown, feather = math.ceil(GROWN_SHARE * longer), math.ceil(FEATHER_SHARE * longer)
-    painted = inpaint_mask(_scaled(kept, image.width, image.height), grown, feather)
-    return Pixels(image.width, image.height, 1, painted.tobytes())
+    anew = inpaint_mask(_scaled(kept, image.width, image.height), grown, feather)
+    return Pixels(image.width, image.height, 1, anew.tobytes())
 
 
 def _scaled(kept: Mask, width: int, height: int) -> Mask:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Self
 
 from atelier.inference.v1 import inference_pb2 as pb
 
@@ -13,7 +15,7 @@ from inference.api.errors import Overloaded, refusal
 from inference.api.objects import Objects, written_key
 from inference.api.segment_port import Segmenting
 from inference.api.segment_readiness import SegmentReadiness
-from inference.api.together import together
+from inference.api.together import on_a_thread, together
 from inference.engine.errors import EngineError, InvalidRequest, ModelFailed, UnknownModel
 from inference.engine.pictures import files as pictures
 from inference.engine.pictures.files import FILE_BYTES_MAX
@@ -32,7 +34,7 @@ HELD_MAX = 32  # of all calls at once; their files share a budget
 _RETRY_SECONDS = 1.0
 # A message has at most 1 MiB; what does not fit is read from its file.
 _RLE_CHARACTERS_MAX, _RLES_CHARACTERS_MAX = 16 << 10, 512 << 10
-_WRITES_MAX = 4  # of all calls at once: a mask of 25 megapixels is 100 MB while it is written
+WRITES_MAX = 4  # of all calls at once: a mask of 25 megapixels is 100 MB while it is written
 
 
 class Segmentations:
@@ -52,8 +54,14 @@ class Segmentations:
         self._objects = objects
         self._readiness = readiness
         self._budget = budget
-        self._writes = asyncio.Semaphore(_WRITES_MAX)
+        self._writes = _Writes()
         self._held = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._writes.threads.shutdown(wait=False, cancel_futures=True)
 
     async def images(
         self, request: pb.SegmentImagesRequest
@@ -117,11 +125,19 @@ class Segmentations:
             return pictures.content_hash(picture), answer
 
 
+class _Writes:
+    """Threads that write masks; a turn lasts from a mask's pixels until its file is stored."""
+
+    def __init__(self) -> None:
+        self.turns = asyncio.Semaphore(WRITES_MAX)
+        self.threads = ThreadPoolExecutor(WRITES_MAX, "masks")
+
+
 class _Masks:
     """Turns the masks of one picture into messages, and writes their files."""
 
     def __init__(
-        self, objects: Objects, writes: asyncio.Semaphore, prefix: str, instance_files: bool
+        self, objects: Objects, writes: _Writes, prefix: str, instance_files: bool
     ) -> None:
         self._objects = objects
         self._writes = writes
@@ -161,8 +177,8 @@ class _Masks:
         """Returns when every file is written."""
 
         async def write(key: str, runs: Runs) -> None:
-            async with self._writes:
-                png = await asyncio.to_thread(lambda: to_png(runs.mask()))
+            async with self._writes.turns:
+                png = await on_a_thread(self._writes.threads, lambda: to_png(runs.mask()))
                 await self._objects.write(key, png, "image/png")
 
         await together(write(key, runs) for key, runs in self._files)

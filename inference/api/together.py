@@ -26,7 +26,7 @@ async def together(work: Iterable[Coroutine[object, object, T]]) -> list[T]:
 
 
 async def on_a_thread(
-    threads: ThreadPoolExecutor, work: Callable[[], T], stopped: threading.Event
+    threads: ThreadPoolExecutor, work: Callable[[], T], stopped: threading.Event | None = None
 ) -> T:
     """Does work on a thread; whoever gives it up waits until the thread has heard of it.
 
@@ -36,7 +36,7 @@ async def on_a_thread(
     Args:
         threads: Where it is done, or waits.
         work: Looks at ``stopped`` between its parts, and raises where it is set.
-        stopped: Set when nobody waits for the work any more.
+        stopped: Set when nobody waits for the work any more; None: it has no parts.
 
     Raises:
         Exception: As the work did.
@@ -46,7 +46,8 @@ async def on_a_thread(
     try:
         return await asyncio.shield(done)
     except asyncio.CancelledError:
-        stopped.set()
+        if stopped is not None:
+            stopped.set()
         begun.cancel()  # where it still waits for a thread
         await asyncio.gather(done, return_exceptions=True)
         raise

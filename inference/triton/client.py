@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Self
 
+from tritonclient.grpc import InferInput
+
 from inference.engine.request import ImageRequest, Picture, Progress
 from inference.engine.status import ModelStatus
 from inference.triton import wire
@@ -50,7 +52,10 @@ class Triton:
             EngineError: As the engine said it.
             Unreachable: Triton cannot be reached, or ended the call.
         """
-        inputs = [texts(wire.REQUEST, wire.encode_request(request))]
+
+        def inputs() -> list[InferInput]:
+            return [texts(wire.REQUEST, wire.encode_request(request))]
+
         async with aclosing(self._connection.ask(inputs, request.timeout_seconds)) as answers:
             async for answer in answers:
                 event = _event(answer)

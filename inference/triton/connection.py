@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, aclosing
 from typing import Any, Self
 
 import grpc
@@ -36,8 +36,14 @@ _CHANNEL = [
 ]
 
 
+Inputs = Callable[[], Sequence[InferInput]]
+
+
 class Connection:
     """Connects when first used, and again when Triton is back.
+
+    Calls send their inputs one after the other and hold none of them once they are sent: of a
+    picture's 50 MB there are three copies on their way: the client's, the message's and its bytes.
 
     Args:
         target: host:port of Triton's gRPC.
@@ -48,6 +54,7 @@ class Connection:
         self._target = target
         self._model = model
         self._streams: set[Any] = set()
+        self._sending = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         self._client = InferenceServerClient(self._target, channel_args=_CHANNEL)
@@ -62,7 +69,8 @@ class Connection:
         Triton's word is not enough: one whose model process was killed goes on to call the model
         ready.
         """
-        stream = self._client.stream_infer(self._once(inputs), stream_timeout=PING_SECONDS)
+        message = self._once(lambda: inputs, ExitStack())
+        stream = self._client.stream_infer(message, stream_timeout=PING_SECONDS)
         try:
             async for result, error in stream:
                 return None if error is not None else result
@@ -72,13 +80,11 @@ class Connection:
             stream.cancel()
         return None
 
-    async def ask(
-        self, inputs: Sequence[InferInput], timeout_seconds: float
-    ) -> AsyncGenerator[Any, None]:
+    async def ask(self, inputs: Inputs, timeout_seconds: float) -> AsyncGenerator[Any, None]:
         """Yields the model's answers; leaving the iterator ends the call.
 
         Args:
-            inputs: Of the model.
+            inputs: Makes those of the model, when it is their turn to be sent.
             timeout_seconds: Of its work; the wait for its turn comes on top.
 
         Raises:
@@ -87,7 +93,16 @@ class Connection:
             Unreachable: Triton cannot be reached, or ended the call.
         """
         limit = QUEUE_SECONDS_MAX + timeout_seconds
-        stream = self._client.stream_infer(self._once(inputs), stream_timeout=limit)
+        with ExitStack() as turn:
+            await self._turn(turn)
+            message = self._once(inputs, turn)
+            stream = self._client.stream_infer(message, stream_timeout=limit)
+            async with aclosing(self._answers(stream)) as answers:
+                async for answer in answers:
+                    yield answer
+
+    async def _answers(self, stream: Any) -> AsyncGenerator[Any, None]:
+        """What a stream says, as :meth:`ask` does."""
         self._streams.add(stream)
         try:
             async for result, error in stream:
@@ -97,8 +112,7 @@ class Connection:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 # Its turn did not come. An engine that hangs is found by its pings.
-                message = "others were before it for too long"
-                raise Overloaded(message, retry_after_seconds=LATE_SECONDS) from error
+                raise _late() from error
             raise Unreachable(f"Triton: {error.code().name.lower()}") from error
         except asyncio.CancelledError:
             if stream in self._streams:
@@ -109,7 +123,7 @@ class Connection:
             stream.cancel()
         raise Unreachable("Triton ended the call without an answer")
 
-    async def first(self, inputs: Sequence[InferInput], timeout_seconds: float) -> Any:
+    async def first(self, inputs: Inputs, timeout_seconds: float) -> Any:
         """Returns the model's first answer.
 
         Raises:
@@ -139,9 +153,24 @@ class Connection:
             log.warning("the model could not be loaded anew", extra=about)
         return True
 
-    async def _once(self, inputs: Sequence[InferInput]) -> AsyncIterator[dict[str, Any]]:
+    async def _turn(self, turn: ExitStack) -> None:
+        """Waits until nobody else sends; closing ``turn`` lets the next one send.
+
+        Raises:
+            Overloaded: Others sent for too long.
+        """
+        try:
+            async with asyncio.timeout(QUEUE_SECONDS_MAX):
+                await self._sending.acquire()
+                turn.callback(self._sending.release)
+        except TimeoutError as error:
+            raise _late() from error
+
+    async def _once(self, inputs: Inputs, turn: ExitStack) -> AsyncIterator[dict[str, Any]]:
+        """The one message of a call; its turn is over when gRPC has sent it and asks for more."""
         carrier = telemetry.carrier()
-        yield {"model_name": self._model, "inputs": list(inputs), "parameters": carrier}
+        yield {"model_name": self._model, "inputs": list(inputs()), "parameters": carrier}
+        turn.close()
 
 
 def texts(name: str, parts: Sequence[bytes]) -> InferInput:
@@ -156,6 +185,10 @@ def numbers(name: str, values: NDArray[np.uint8]) -> InferInput:
     given = InferInput(name, [len(values)], "UINT8")
     given.set_data_from_numpy(values)
     return given
+
+
+def _late() -> Overloaded:
+    return Overloaded("others were before it for too long", retry_after_seconds=LATE_SECONDS)
 
 
 def _refusal(error: InferenceServerException) -> EngineError:

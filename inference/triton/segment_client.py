@@ -49,7 +49,10 @@ class TritonSegmenter:
             EngineError: As the engine said it.
             Unreachable: Triton cannot be reached, or ended the call.
         """
-        inputs = _inputs(segment_wire.encode_request(request), request.picture)
+
+        def inputs() -> list[InferInput]:
+            return _inputs(segment_wire.encode_request(request), request.picture)
+
         found = await self._connection.first(inputs, request.timeout_seconds)
         answer = found.as_numpy(segment_wire.ANSWER).reshape(-1)[0]
         return await asyncio.to_thread(segment_wire.decode_answer, answer)

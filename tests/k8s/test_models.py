@@ -17,7 +17,10 @@ GIB = 1 << 30
 # docs/models.md: bytes of all weights, and of the largest part, which lies there twice for a while.
 WEIGHTS = {"sdxl": (12.0e9, 5.2e9), "flux": (33.7e9, 23.8e9)}
 LIBRARIES_BYTES = 4 * GIB
+SENT_COPIES = 3  # of what is on its way to Triton; inference.triton.connection needs its client
 SHARED_BYTES = GIB
+# What waits in line (WAITING_BYTES_MAX of both engines); rows in flight hold no request's pictures.
+WAITING_BYTES = GIB + GIB // 2
 
 
 def stocked(scratch: Path, *components: str) -> Cluster:
@@ -66,18 +69,19 @@ def test_memory_holds_a_model_while_it_is_loaded(
     model: str, components: tuple[str, ...], tmp_path: Path
 ) -> None:
     weights, twice = WEIGHTS[model]
-    needed = weights + twice + LIBRARIES_BYTES + SHARED_BYTES
+    needed = weights + twice + LIBRARIES_BYTES + SHARED_BYTES + WAITING_BYTES
     assert limit(stocked(tmp_path, *components), "triton") > needed
 
 
 def test_memory_of_inference_holds_what_its_calls_may_hold(cluster: Cluster) -> None:
-    from inference.api import applying, asking, budget
-    from inference.engine.pictures.files import FILE_BYTES_MAX, PIXELS_MAX
+    from inference.api import applying, asking, budget, segmenting
+    from inference.engine.pictures.files import FILE_BYTES_MAX
 
-    reading = asking.READING_MAX * (FILE_BYTES_MAX + 3 * PIXELS_MAX)
-    held = asking.ASKING_MAX * 12_000_000
-    writing = 4 * 100_000_000
-    bounded = budget.FILES_BYTES_MAX + applying.WORKING_BYTES_MAX + reading + held + writing
+    reading = asking.READING_MAX * (FILE_BYTES_MAX + asking.READING_BYTES_MAX)
+    held = budget.FILES_BYTES_MAX + asking.PICTURES_BYTES_MAX
+    sent = 2 * SENT_COPIES * FILE_BYTES_MAX  # by the sampler's connection and the segmenter's
+    writing = segmenting.WRITES_MAX * 100_000_000
+    bounded = applying.WORKING_BYTES_MAX + reading + held + sent + writing
     assert limit(cluster, "inference") > bounded + GIB // 2
 
 

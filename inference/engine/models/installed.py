@@ -44,11 +44,14 @@ def parameters(directory: Path) -> int:
     """
     files = (file for file in directory.glob("*/**/*.safetensors") if _COPY not in file.name)
     own = (file for file in files if ADAPTERS not in file.relative_to(directory).parts)
-    return sum(_numbers(file) for file in own)
+    return sum(numbers(file) for file in own)
 
 
-def _numbers(file: Path) -> int:
-    """Of one file (github.com/huggingface/safetensors: a length, JSON, the weights)."""
+def numbers(file: Path) -> int:
+    """Returns how many numbers one file of weights has.
+
+    (github.com/huggingface/safetensors: a length, JSON, the weights.)
+    """
     with file.open("rb") as opened:
         length = min(int.from_bytes(opened.read(8), "little"), _HEAD_BYTES_MAX)
         head = json.loads(opened.read(length))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from torch import nn
 from inference.engine.errors import InvalidRequest, ModelFailed
 from inference.engine.material import Lora
 from inference.engine.models.adapter import Adapter, Layer, Read, Reader
-from inference.engine.models.installed import ADAPTERS
+from inference.engine.models.installed import ADAPTERS, numbers
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,8 @@ class Wardrobe:
     def __init__(self, directory: Path, roots: Mapping[str, nn.Module], read: Read) -> None:
         self._folder = directory / ADAPTERS
         self._reader = Reader(roots, read)
+        parts = (part for root in roots.values() for part in root.parameters())
+        self._number_bytes = max((part.element_size() for part in parts), default=4)
         self._loaded: OrderedDict[str, Adapter] = OrderedDict()
         self._reading: tuple[str, Future[Adapter]] | None = None
         self._hooked: set[nn.Module] = set()
@@ -71,39 +73,89 @@ class Wardrobe:
         """Memory of all loaded adapters; from any thread."""
         return self._size_bytes
 
+    @property
+    def busy(self) -> bool:
+        """Whether an adapter is being read."""
+        return self._reading is not None and not self._reading[1].done()
+
+    @property
+    def coming_bytes(self) -> int:
+        """Memory of what is being read, until it counts as loaded."""
+        if self._reading is None:
+            return 0
+        name, coming = self._reading
+        return 0 if coming.done() and coming.exception() else self._wanted(name)
+
     def missing_bytes(self, loras: Sequence[Lora]) -> int:
-        """Size of the files of those that are not loaded.
+        """Memory of those that are neither loaded nor being read.
 
         Raises:
             InvalidRequest: The model has no such adapter.
             ModelFailed: Its file is too big.
         """
-        missing = (lora.name for lora in loras if lora.name not in self._loaded)
-        return sum(self._find(name).stat().st_size for name in missing)
+        here = {*self._loaded, *([self._reading[0]] if self._reading else [])}
+        return sum(self._wanted(lora.name) for lora in loras if lora.name not in here)
 
-    def ready(self, loras: Sequence[Lora], beside: Beside) -> bool:
+    def bytes_of(self, loras: Sequence[Lora]) -> int:
+        """Memory of adapters, wherever they are.
+
+        Raises:
+            InvalidRequest: The model has no such adapter.
+            ModelFailed: Its file is too big.
+        """
+        return sum(
+            self._loaded[lora.name].size_bytes
+            if lora.name in self._loaded
+            else self._wanted(lora.name)
+            for lora in loras
+        )
+
+    def spare_bytes(self, loras: Sequence[Lora], worn: Collection[str]) -> int:
+        """What :meth:`keep_only` would give back."""
+        return sum(self._loaded[name].size_bytes for name in self._spare(loras, worn))
+
+    def ready(self, loras: Sequence[Lora], beside: Beside, worn: Collection[str] = ()) -> bool:
         """Whether all of them are loaded; has the next one read that is not, one at a time.
 
         Args:
             loras: What a row wears.
             beside: Has work done beside the loop, which looks again when it is done.
+            worn: Adapters of rows in flight, which stay.
 
         Raises:
             InvalidRequest: The model has no such adapter.
             ModelFailed: Its file is no adapter for this model.
         """
         here = [self._is_here(lora.name, beside) for lora in loras]
+        for name in self._spare(loras, worn)[: max(len(self._loaded) - LOADED_MAX, 0)]:
+            self._forget(name)
         return all(here)
 
     def wear(self, loras: Sequence[Lora]) -> list[Worn]:
         """Returns adapters by name, all of which :meth:`ready` has called ready."""
         return [Worn(self._loaded[lora.name], lora.weight) for lora in loras]
 
-    def keep_only(self, loras: Sequence[Lora]) -> None:
-        """Forgets all others; rows that wear one keep it until they end."""
-        names = {lora.name for lora in loras}
-        for name in [name for name in self._loaded if name not in names]:
+    def keep_only(self, loras: Sequence[Lora], worn: Collection[str] = ()) -> None:
+        """Forgets all others but those of rows in flight, whose memory would not be given back."""
+        for name in self._spare(loras, worn):
             self._forget(name)
+
+    def _spare(self, loras: Sequence[Lora], worn: Collection[str]) -> list[str]:
+        """What is loaded, or has just been read, and neither named nor worn; the oldest first."""
+        if self._reading is not None and self._reading[1].done():
+            read, coming = self._reading
+            if not coming.exception():  # that is for one who wants it
+                self._collect(read)
+        kept = {*worn, *(lora.name for lora in loras)}
+        return [name for name in self._loaded if name not in kept]
+
+    def _wanted(self, name: str) -> int:
+        """How much memory an adapter will take; one that cannot be read says so when it is."""
+        path = self._find(name)
+        try:
+            return numbers(path) * self._number_bytes
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return path.stat().st_size
 
     @contextmanager
     def on(self, rows: Sequence[tuple[int, Sequence[Worn]]]) -> Iterator[None]:
@@ -150,8 +202,6 @@ class Wardrobe:
                 module.register_forward_hook(self._hook)
         self._loaded[adapter.name] = adapter
         self._size_bytes += adapter.size_bytes
-        while len(self._loaded) > LOADED_MAX:
-            self._forget(next(iter(self._loaded)))
         log.info("%s: %d layers, %d bytes", adapter.name, len(adapter.layers), adapter.size_bytes)
 
     def _forget(self, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,8 +90,10 @@ class Model:
         with self.wardrobe.on([(1, worn)]):
             conditions = self._architecture.conditions(request, guidance, shape.size)
         latents, source, seen = self._beginning(request, shape.size, schedule, generator)
+        hints = self._architecture.hints(request, shape.size)
         return Row(
-            request,
+            # Up to 42 MB of pictures, which are latents, fitted pixels and hints by now.
+            replace(request, image=None, mask=None, controls=()),
             watcher,
             shape,
             guidance_scale=guidance,
@@ -100,7 +103,7 @@ class Model:
             began=began,
             source=source,
             seen=seen,
-            hints=self._architecture.hints(request, shape.size),
+            hints=hints,
             worn=worn,
         )
 

@@ -51,6 +51,7 @@ class Row:
     """A picture in the making.
 
     Attributes:
+        request: What was asked for, without its pictures.
         latents: (1, channels, height, width) in float32.
         source: The picture that it begins from, if any.
         seen: (1, 1 + channels, h, w), what a denoiser made for painting over sees; else None.

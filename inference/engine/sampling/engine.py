@@ -194,13 +194,20 @@ class Engine:
     def _ready(self, entry: _Waiting) -> Installed | EngineError | None:
         """A row's model, dressed as the row wants it; None: not yet."""
         try:
-            in_use = {shape.model for shape in self._active}
-            return self._registry.ready(entry.name, in_use, entry.request.loras)
+            return self._registry.ready(entry.name, self._in_use(), entry.request.loras)
         except EngineError as error:
             return error
         except Exception as error:
             log.exception("a model could not be had")
             return ModelFailed(f"the model could not be had: {type(error).__name__}")
+
+    def _in_use(self) -> dict[str, set[str]]:
+        """Models with rows in flight, and the adapters that those wear."""
+        in_use: dict[str, set[str]] = {}
+        for shape, rows in self._active.items():
+            worn = (lora.name for row in rows for lora in row.request.loras)
+            in_use.setdefault(shape.model, set()).update(worn)
+        return in_use
 
     def _cancel(self, entry: _Waiting) -> None:
         self._line.leave(entry)

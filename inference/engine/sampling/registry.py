@@ -136,13 +136,13 @@ class Registry:
         return name
 
     def ready(
-        self, name: str, in_use: Collection[str], loras: Sequence[Lora] = ()
+        self, name: str, in_use: Mapping[str, Collection[str]], loras: Sequence[Lora] = ()
     ) -> Installed | None:
         """Returns a model with its adapters, or has them loaded; None: not yet.
 
         Args:
             name: As resolved.
-            in_use: Models with rows in flight, which must stay.
+            in_use: Models with rows in flight and the adapters that those wear, which must stay.
             loras: Adapters that the row wears.
 
         Raises:
@@ -217,22 +217,46 @@ class Registry:
         return True
 
     def _dressed(
-        self, name: str, model: Model, loras: Sequence[Lora], in_use: Collection[str]
+        self,
+        name: str,
+        model: Model,
+        loras: Sequence[Lora],
+        in_use: Mapping[str, Collection[str]],
     ) -> bool:
         """Whether a loaded model has its adapters; else has them read beside the loop.
 
-        Room is made at the cost of models that nobody uses, then of its own other adapters.
+        Room is made at the cost of models that nobody uses, then of its own other adapters, but
+        those that are worn; and only by one whose own can be read now, or two would take turns at
+        undoing each other's.
         """
-        wardrobe, staying = model.wardrobe, {*in_use, name}
+        wardrobe, worn = model.wardrobe, in_use.get(name, ())
         wanted = wardrobe.missing_bytes(loras)
-        if wanted and not self._make_room(wanted, staying):
-            wardrobe.keep_only(loras)
-            if not self._make_room(wanted, staying):
-                if staying == {name} and not self._coming_bytes:
-                    raise ModelFailed(f"there is no room for adapters of {wanted:,} bytes")
-                self._place(name).crowded = True
-                return False
-        return wardrobe.ready(loras, self._have_read)
+        if wanted and wardrobe.busy:
+            return False
+        if wanted and not self._make_room_beside(name, model, loras, in_use):
+            self._place(name).crowded = True
+            return False
+        return wardrobe.ready(loras, self._have_read, worn)
+
+    def _make_room_beside(
+        self,
+        name: str,
+        model: Model,
+        loras: Sequence[Lora],
+        in_use: Mapping[str, Collection[str]],
+    ) -> bool:
+        """Makes room for adapters of a loaded model; False: what is in the way is in use."""
+        wardrobe, worn = model.wardrobe, in_use.get(name, ())
+        all_bytes, staying = wardrobe.bytes_of(loras), {*in_use, name}
+        if model.size_bytes - wardrobe.size_bytes + all_bytes > self._size_bytes_max:
+            raise ModelFailed(f"there is no room for adapters of {all_bytes:,} bytes")
+        wanted = wardrobe.missing_bytes(loras)
+        if self._make_room(wanted, staying):
+            return True
+        if not self._make_room(wanted - wardrobe.spare_bytes(loras, worn), staying):
+            return False
+        wardrobe.keep_only(loras, worn)
+        return True
 
     def _have_read(self, work: Callable[[], None]) -> None:
         """Has an adapter read beside the loop, which hears when that is done."""
@@ -241,10 +265,13 @@ class Registry:
     def _make_room(self, wanted: int, in_use: Collection[str]) -> bool:
         """Unloads what is needed for so many bytes to fit; False: what is in the way is in use."""
         places = self._all()
+        models = {name: place.loaded.model for name, place in places.items() if place.loaded}
         held = {
-            name: place.loaded.model.size_bytes for name, place in places.items() if place.loaded
+            name: model.size_bytes + model.wardrobe.coming_bytes for name, model in models.items()
         }
-        idle = sorted(set(held) - set(in_use), key=lambda name: places[name].used)
+        # What is being read for one lies in memory even where the model is let go.
+        free = (name for name, model in models.items() if not model.wardrobe.busy)
+        idle = sorted(set(free) - set(in_use), key=lambda name: places[name].used)
         excess = sum(held.values()) + self._coming_bytes + wanted - self._size_bytes_max
         if excess > sum(held[name] for name in idle):
             return False

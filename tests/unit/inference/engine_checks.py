@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -214,6 +215,24 @@ def refusing(bench: Bench) -> dict[str, Any]:
     }
 
 
+def dropping(bench: Bench) -> dict[str, Any]:
+    """What a row that is being sampled still holds of the pictures that its request brought."""
+    engine, heard = bench.engine(), Heard()
+    dot = Pixels(64, 64, 3, bytes([9, 99, 199]) * 64 * 64)
+    kept = Pixels(1, 1, 1, b"\0")
+    engine.submit(request(steps=3, image=dot, mask=kept), heard)
+    engine.step()
+    ((row,),) = engine._active.values()
+    held = row.request.picture_bytes
+    while engine.step():
+        pass
+    assert heard.picture
+    return {
+        "held": held,
+        "colours": np.unique(heard.picture.pixels.reshape(-1, 3), axis=0).tolist(),
+    }
+
+
 def broken(bench: Bench) -> dict[str, Any]:
     """A model that cannot be loaded, asked for again and again as the time goes on."""
     folder = bench.directory.with_name("broken")
@@ -300,6 +319,7 @@ CHECKS = (
     memory,
     allocator,
     refusing,
+    dropping,
     broken,
     timing,
     repeating,

@@ -26,7 +26,8 @@ from tests.unit.inference.engine_bench import BYTES_MAX, Heard, Spied, now, requ
 
 STEP_SECONDS = {"tiny": 1.0, "flux": 7.0}  # predicted, of one row's step
 LATE_SECONDS = 0.5  # less than any step takes
-ADAPTERS_BYTES = 10_000
+ADAPTERS = ("blue", "red")
+ADAPTERS_BYTES = 4_000  # one of the two fits
 PICTURE, MASK = material_checks.picture(), material_checks.mask()
 MODES: dict[str, dict[str, Any]] = {
     "text": {"model": "tiny"},
@@ -35,9 +36,15 @@ MODES: dict[str, dict[str, Any]] = {
     "image": {"model": "tiny", "image": PICTURE, "strength": 0.6},
     "paint": {"model": "tiny", "image": PICTURE, "mask": MASK},
     "control": {"model": "tiny", "controls": (Control("canny", PICTURE),)},
-    "lora": {"model": "tiny", "loras": (Lora("blue"),), "scheduler": "euler_a"},
+    "lora": {"model": "tiny", "scheduler": "euler_a"},  # in turn the one adapter and the other
     "flux": {"model": "flux", "guidance_scale": 2.0},
 }
+
+
+def asked(mode: str, seed: int) -> dict[str, Any]:
+    """What a row of a mode asks for."""
+    worn = {"loras": (Lora(ADAPTERS[seed % 2]),)} if mode == "lora" else {}
+    return MODES[mode] | worn
 
 
 class Player:
@@ -69,7 +76,7 @@ class Player:
         if key not in self.alone:
             plan = {"rows_max": 4, "waiting_max": 4, "memory": 0, "both_fit": True, "rows": []}
             play = _Play(self, plan)
-            play.engine.submit(request(seed=seed, steps=steps, **MODES[mode]), Heard())
+            play.engine.submit(request(seed=seed, steps=steps, **asked(mode, seed)), Heard())
             while play.engine.step():
                 pass
             self.alone[key] = self.models[MODES[mode]["model"]].latents[seed]
@@ -106,11 +113,12 @@ class _Play:
 
         def load(path: Path) -> Installed:
             self.loads.append(path.name)
+            player.models[path.name].wardrobe.keep_only([])
             return Installed(player.models[path.name], profiles[path.name])
 
-        room = BYTES_MAX if plan["both_fit"] else player.room_for_one
-        registry = Registry(root, "tiny", load, room, lambda: self.now, now)
-        self.engine = Engine(registry, plan["waiting_max"], clock=lambda: self.now)
+        self.room = BYTES_MAX if plan["both_fit"] else player.room_for_one
+        self.registry = Registry(root, "tiny", load, self.room, lambda: self.now, now)
+        self.engine = Engine(self.registry, plan["waiting_max"], clock=lambda: self.now)
 
     @property
     def rows(self) -> list[tuple[int, dict[str, Any]]]:
@@ -137,30 +145,47 @@ class _Play:
     def run(self) -> dict[str, Any]:
         heard: dict[int, Heard | str] = {}
         ready: dict[int, bool] = {}
-        waiting, active = 0, 0
+        full: dict[int, bool] = {}
+        waiting, active, excess = 0, 0, 0
         last = max((row["at"] for _, row in self.rows), default=0)
         going = True
         while going or self.tick <= last:
             for number, row in self.rows:
                 if row["at"] == self.tick:
                     ready[number] = not len(self.engine._line)
+                    full[number] = len(self.engine._line) == self.plan["waiting_max"]
                     heard[number] = self.arrive(number, row)
             waiting = max(waiting, len(self.engine._line))
             called = len(self.calls)
             going = self.engine.step()
             active = max(active, *(len(rows) for rows in self.engine._active.values()), 0, 0)
+            excess = max(excess, self.bytes_held() - self.room)
             self.now += self.cost(called)
             self.tick += 1
         self.ended = {name: model.latents for name, model in self.player.models.items()}
         return {
-            "rows": [self.told(number, heard[number], ready[number]) for number, _ in self.rows],
+            "rows": [
+                self.told(number, heard[number], ready[number]) | {"full": full[number]}
+                for number, _ in self.rows
+            ],
             "ticks": self.tick,
             "waiting": waiting,
             "active": active,
+            "excess": excess,
             "left": len(self.engine._line) + len(self.engine._active),
             "calls": self.calls,
             "loads": self.loads,
         }
+
+    def bytes_held(self) -> int:
+        """Of models and adapters, those that are worn and forgotten too."""
+        loaded = [place.loaded for place in self.registry._places.values() if place.loaded]
+        adapters = {
+            one.adapter for rows in self.engine._active.values() for row in rows for one in row.worn
+        }
+        known = {one for each in loaded for one in each.model.wardrobe._loaded.values()}
+        forgotten = sum(one.size_bytes for one in adapters - known)
+        return sum(each.model.size_bytes for each in loaded) + forgotten
 
     def cost(self, called: int) -> float:
         calls = self.calls[called:]
@@ -169,9 +194,9 @@ class _Play:
     def arrive(self, number: int, row: dict[str, Any]) -> Heard | str:
         heard = Leaving(row["leaves_after"], raises=row["fault"] == "watch")
         seconds = LATE_SECONDS if row["fault"] == "late" else 3_600.0
-        asked = {"seed": number, "steps": row["steps"], "timeout_seconds": seconds}
+        said = {"seed": number, "steps": row["steps"], "timeout_seconds": seconds}
         try:
-            self.engine.submit(request(**asked, **MODES[row["mode"]]), heard)
+            self.engine.submit(request(**said, **asked(row["mode"], number)), heard)
         except EngineError as error:
             return error.reason
         return heard

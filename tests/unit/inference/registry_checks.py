@@ -14,8 +14,9 @@ from typing import Any
 from inference.engine.loop import LOAD_SECONDS_MAX, Pulse
 from inference.engine.material import Lora
 from inference.engine.models import defaults
+from inference.engine.models.lora import Wardrobe
 from inference.engine.request import TIMEOUT_SECONDS_MAX
-from inference.engine.sampling.engine import PATIENCE_SECONDS, Engine
+from inference.engine.sampling.engine import PATIENCE_SECONDS, SWEEP_SECONDS, Engine
 from inference.engine.sampling.place import RETRY_SECONDS_MAX
 from inference.engine.sampling.profile import Profile, find_knee
 from inference.engine.sampling.registry import Installed, Registry, loader
@@ -30,10 +31,12 @@ class Sized(Spied):
     def __init__(self, model: Spied, name: str) -> None:
         self.__dict__ |= copy.copy(model).__dict__
         self.name = name
+        if name != "a":
+            self.wardrobe = Wardrobe(Path(name), {}, lambda weights: (weights, None))
 
     @property
     def size_bytes(self) -> int:
-        return SIZE
+        return SIZE + self.wardrobe.size_bytes
 
 
 class House:
@@ -44,7 +47,7 @@ class House:
         shutil.rmtree(self.root, ignore_errors=True)
         for name in ("a", "b", "c", "d"):
             self.install(name, SIZE)
-        self.now = 0.0
+        self.now, self.budget = 0.0, budget
         self.loads: list[str] = []
         self.pending: list[Callable[[], None]] = []
         self.model = bench.model
@@ -306,6 +309,52 @@ def room_for_adapters(bench: Bench) -> dict[str, Any]:
     }
 
 
+def load_beside_an_adapter(bench: Bench) -> dict[str, Any]:
+    """A model for which there is no room beside an adapter that is being read."""
+    size = bench.model.wardrobe.bytes_of([Lora("blue")])
+    house = House(bench, 2 * SIZE + size - 1)
+    house.submit("a")
+    house.run()
+    dressed = house.submit("a", loras=(Lora("blue"),))
+    house.engine.step()
+    other = house.submit("b")
+    house.engine.step()
+    begun = len(house.pending)
+    dressed.leaves_after = 0  # the model is in nobody's use while its adapter is still being read
+    house.now += SWEEP_SECONDS
+    house.engine.step()
+    begun_unused = len(house.pending)
+    house.run()
+    return {"begun": [begun, begun_unused], "outcomes": [dressed.outcome, other.outcome]}
+
+
+def worn_adapters(bench: Bench) -> dict[str, Any]:
+    """Rows with adapters of which one fits: the second waits until none wears the first."""
+    sizes = [bench.model.wardrobe.bytes_of([Lora(name)]) for name in ("blue", "red")]
+    house = House(bench, SIZE + sum(sizes) - 1)
+    wardrobe, most = bench.model.wardrobe, 0
+    first = house.submit("a", steps=4, loras=(Lora("blue"),))
+    second = house.submit("a", loras=(Lora("red"),))
+    both = house.submit("a", loras=(Lora("red"), Lora("blue")))
+    steps_waited = 0
+    while house.engine.step() or house.pending:
+        worn = {
+            one.adapter
+            for rows in house.engine._active.values()
+            for row in rows
+            for one in row.worn
+        } | set(wardrobe._loaded.values())
+        most = max(most, SIZE + sum(one.size_bytes for one in worn) + wardrobe.coming_bytes)
+        steps_waited += not first.picture and not second.steps
+        house.finish_loading()
+    return {
+        "over": max(0, most - house.budget),
+        "waited": steps_waited >= 4,
+        "outcomes": [first.outcome, second.outcome, both.outcome],
+        "message": str(both.error),
+    }
+
+
 def hanging(bench: Bench) -> dict[str, Any]:
     """A load and the reading of an adapter that do not end, while another model's rows go on."""
     house = House(bench, 1 << 20)
@@ -380,6 +429,8 @@ CHECKS = (
     hopeless,
     dressing,
     room_for_adapters,
+    load_beside_an_adapter,
+    worn_adapters,
     hanging,
     hung_in_its_files,
 )

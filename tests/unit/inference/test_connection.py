@@ -1,4 +1,4 @@
-"""A call of Triton that is not answered: its turn did not come, or nobody is there."""
+"""Calls of Triton: what they hold, and that are not answered, late or because nobody is there."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ def ends() -> dict[str, Any]:
         pytest.skip("NOT TESTED: Triton's client is not installed")
     assert ran.returncode == 0, ran.stderr
     return dict(json.loads(ran.stdout.splitlines()[-1]))
+
+
+def test_inputs_are_made_one_call_at_a_time_and_not_held_once_they_are_sent(
+    ends: dict[str, Any],
+) -> None:
+    assert ends["sent"] == {"at_once": 1, "in_all": 3, "held": 0}
 
 
 def test_a_call_whose_turn_did_not_come_is_told_to_come_back(ends: dict[str, Any]) -> None:

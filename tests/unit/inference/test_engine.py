@@ -70,6 +70,12 @@ def test_pictures_of_waiting_rows_are_bounded_in_bytes(found: dict[str, Any]) ->
     assert found["refusing"]["words"] == {}
 
 
+def test_a_row_that_is_sampled_holds_no_picture_of_its_request_and_keeps_what_the_mask_keeps(
+    found: dict[str, Any],
+) -> None:
+    assert found["dropping"] == {"held": 0, "colours": [[9, 99, 199]]}
+
+
 def test_a_model_that_is_not_installed_is_refused(found: dict[str, Any]) -> None:
     assert found["refusing"]["unknown"]["reason"] == "UNKNOWN_MODEL"
 

@@ -167,5 +167,7 @@ def _bounded(plan: dict[str, Any], played: dict[str, Any]) -> None:
     assert max((len(call["seeds"]) for call in played["calls"]), default=0) <= plan["rows_max"]
     assert played["waiting"] <= plan["waiting_max"]
     assert played["left"] == 0
+    assert played["excess"] <= 0
+    assert all(told["full"] for told in played["rows"] if told["outcome"] == "OVERLOADED")
     arrivals = max(row["at"] for row in plan["rows"]) + 1
     assert played["ticks"] <= arrivals + sum(row["steps"] for row in plan["rows"]) + 1

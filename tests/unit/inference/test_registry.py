@@ -105,6 +105,22 @@ def test_an_adapter_takes_the_room_of_models_that_nobody_uses_or_waits(
     assert "no room for adapters" in seen["hopeless"][1]
 
 
+def test_a_model_waits_for_room_beside_an_adapter_that_is_being_read(
+    found: dict[str, Any],
+) -> None:
+    seen = found["load_beside_an_adapter"]
+    assert seen["begun"] == [1, 1]
+    assert seen["outcomes"] == ["CANCELED", "PICTURE"]
+
+
+def test_adapters_that_rows_in_flight_wear_count_until_those_end(found: dict[str, Any]) -> None:
+    seen = found["worn_adapters"]
+    assert seen["over"] == 0
+    assert seen["waited"]
+    assert seen["outcomes"] == ["PICTURE", "PICTURE", "MODEL_FAILED"]
+    assert "no room for adapters" in seen["message"]
+
+
 def test_a_load_that_does_not_end_is_seen_although_the_loop_goes_on(found: dict[str, Any]) -> None:
     seen = found["hanging"]
     of_a_model, of_an_adapter = seen["seen"][:4], seen["seen"][4:]
