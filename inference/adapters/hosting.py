@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 JOIN_SECONDS, EXIT_SECONDS = 10.0, 60.0
+# Failures in a row of an engine that did its work before: it has lost its device.
+FAULTS_MAX = 3
 
 
 Engine = TypeVar("Engine", bound=Runs)
@@ -42,6 +44,7 @@ class EngineThread(Generic[Engine]):
         self._opened = threading.Event()
         self._failure = ""
         self._closed = False
+        self._has_worked, self._faults = False, 0
         self.making = Pulse()
 
     async def __aenter__(self) -> Self:
@@ -89,9 +92,31 @@ class EngineThread(Generic[Engine]):
             raise Unreachable("a model's load hangs")
         if self._engine is None:
             raise Unreachable(self._failure or "the models are loading")
-        if self._thread is None or not self._thread.is_alive() or self._engine.stalled:
+        if self._halted(self._engine):
             raise Unreachable("the engine has ended, or hangs")
         return self._engine
+
+    def worked(self) -> None:
+        """Hears that the engine has done what was asked of it."""
+        self._has_worked, self._faults = True, 0
+
+    def faulted(self) -> None:
+        """Hears that the engine has failed at what it should be able to do."""
+        self._faults += 1
+
+    @property
+    def lost(self) -> bool:
+        """Whether only another process can help: the engine hangs, or does its work no more.
+
+        Nothing else ends a thread, or gives back what it holds of the card. One that has never
+        worked has the wrong settings or files, which another process would have too.
+        """
+        if self._has_worked and self._faults >= FAULTS_MAX:
+            return True
+        return self.making.stopped or (self._engine is not None and self._halted(self._engine))
+
+    def _halted(self, engine: Engine) -> bool:
+        return self._thread is None or not self._thread.is_alive() or engine.stalled
 
     async def wait(self, said: asyncio.Future[Said]) -> Said:
         """Waits for what the engine will say, as long as it could say anything.
@@ -106,26 +131,27 @@ class EngineThread(Generic[Engine]):
             self.alive()
 
     async def revive(self) -> bool:
-        """Makes the engine anew if that failed; ends this process if it or its making hangs.
+        """Makes the engine anew if that failed; ends this process if it is lost.
 
-        True: it is made anew, so that whoever asks again and again should do so more seldom.
+        Whoever started the process starts it anew.
 
-        Nothing else ends a thread, or gives back what it holds of the card. Whoever started the
-        process starts it anew.
+        Returns:
+            Whether whoever asks again and again should do so more seldom: it is made anew, or goes
+            on and may do better.
         """
         if self._closed or not (self._opened.is_set() or self.making.stopped):
             return False
         if self._engine is None and not self.making.stopped:
             self.start()
             return True
-        try:
-            self.alive()
-        except Unreachable as error:
-            log.critical("this process ends", extra={"error": str(error), "engine": self._name})
-            end = threading.Timer(EXIT_SECONDS, os._exit, (1,))  # where the driver hangs too
-            end.daemon = True
-            end.start()
-            os.kill(os.getpid(), signal.SIGTERM)
+        self.faulted()
+        if not self.lost:
+            return True
+        log.critical("this process ends", extra={"engine": self._name, "faults": self._faults})
+        end = threading.Timer(EXIT_SECONDS, os._exit, (1,))  # where the driver hangs too
+        end.daemon = True
+        end.start()
+        os.kill(os.getpid(), signal.SIGTERM)
         return False
 
     def _run(self) -> None:

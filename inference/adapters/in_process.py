@@ -49,6 +49,8 @@ class InProcess(EngineThread[Engine]):
                 event = await self._next(watcher)
                 if isinstance(event, EngineError):
                     raise event
+                if isinstance(event, Picture):
+                    self.worked()
                 yield event
                 if isinstance(event, Picture):
                     return

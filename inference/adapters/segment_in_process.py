@@ -42,9 +42,11 @@ class SegmenterInProcess(EngineThread[SegmentEngine]):
         watcher = _Waiter(asyncio.get_running_loop())
         self.alive().submit(request, watcher)
         try:
-            return await self.wait(watcher.answer)
+            answer = await self.wait(watcher.answer)
         finally:
             watcher.answer.cancel()
+        self.worked()
+        return answer
 
 
 def _open(models: Path) -> SegmentEngine:

@@ -15,11 +15,12 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from typing import Any
 
+from inference.adapters.hosting import EngineThread
 from inference.adapters.in_process import InProcess
 from inference.adapters.jobs import masks, pictures, rules
 from inference.adapters.jobs.said import Output, Said
@@ -66,7 +67,8 @@ class Handler:
 
         Returns:
             ``image``, ``segmentation`` or ``result``; or ``error``, by which the platform knows a
-            failed job, with ``reason``, ``field`` and ``retry_after_seconds``.
+            failed job, with ``reason``, ``field`` and ``retry_after_seconds``, and with
+            ``refresh_worker``, by which it replaces this one, where an engine is lost.
         """
         try:
             said = job.get("input")
@@ -77,28 +79,31 @@ class Handler:
             fields = {name: value for name, value in said.items() if name != "task"}
             return await self._tasks[task](job, fields)
         except EngineError as error:
+            lost = self._engine.lost or self._segmenter.lost
             return {
                 "error": f"{error.reason}: {error}",
                 "reason": error.reason,
                 "field": error.field,
                 "retry_after_seconds": error.retry_after_seconds,
-            }
+            } | ({"refresh_worker": True} if lost else {})
 
     async def _draw(self, job: Job, said: Said) -> Output:
         request = await asyncio.to_thread(pictures.request, said)
         await self._engine.opened()
-        async with aclosing(self._engine.sample(request)) as events:
-            async for event in events:
-                if isinstance(event, Picture):
-                    return await asyncio.to_thread(pictures.output, event)
-                self._tell(job, pictures.progress(event))
+        with _faults_of(self._engine):
+            async with aclosing(self._engine.sample(request)) as events:
+                async for event in events:
+                    if isinstance(event, Picture):
+                        return await asyncio.to_thread(pictures.output, event)
+                    self._tell(job, pictures.progress(event))
         raise ModelFailed("the engine said nothing")
 
     async def _segment(self, said: Said) -> Output:
         request = await asyncio.to_thread(masks.request, said)
         self._segmenter.start()
         await self._segmenter.opened()
-        return masks.output(await self._segmenter.segment(request))
+        with _faults_of(self._segmenter):
+            return masks.output(await self._segmenter.segment(request))
 
     async def _apply(self, said: Said) -> Output:
         stopped = threading.Event()
@@ -107,6 +112,16 @@ class Handler:
             return rules.output(rules.work(said)(stopped.is_set))
 
         return await on_a_thread(self._threads, work, stopped)
+
+
+@contextmanager
+def _faults_of(engine: EngineThread[Any]) -> Iterator[None]:
+    """Tells an engine of what fails within the block."""
+    try:
+        yield
+    except ModelFailed:
+        engine.faulted()
+        raise
 
 
 async def _try_out(options: Options, job: Job) -> int:
@@ -129,7 +144,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--test_input", help='a job as JSON, {"input": {...}}')
     asked = parser.parse_known_args(arguments)[0]
-    options = Options.of(os.environ)
+    try:
+        options = Options.of(os.environ)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     if importlib.util.find_spec("runpod") is not None:
         return _serve(options, trying=bool(asked.test_input))
     if asked.test_input:

@@ -54,9 +54,12 @@ class Options:
             served: Whether the service stands before the engine, which asks an external check.
 
         Raises:
-            KeyError: ATELIER_MODELS_DIR or ATELIER_DEFAULT_MODEL is missing.
-            ValueError: A number is none, or nobody here could ask the check that is wanted.
+            ValueError: ATELIER_MODELS_DIR or ATELIER_DEFAULT_MODEL is missing, a number is none, or
+                nobody here could ask the check that is wanted.
         """
+        for name in ("ATELIER_MODELS_DIR", "ATELIER_DEFAULT_MODEL"):
+            if not environment.get(name):
+                raise ValueError(f"{name} must be set")
         safety_dir = environment.get("ATELIER_SAFETY_DIR", "")
         if environment.get("ATELIER_SAFETY") == EXTERNAL and not served:
             raise ValueError("ATELIER_SAFETY=external is asked by the service only; here: local")

@@ -25,27 +25,15 @@ def each(
     rows: Sequence[In],
     clear_cache: Callable[[], None],
 ) -> list[Out | EngineError]:
-    """Runs ``work`` on all rows, and once more in parts where that failed.
+    """Runs ``work`` on all rows, and again in parts where that failed.
 
-    Out of memory: the cache is cleared and the rows are halved. Any other failure: each row alone,
-    so that only the one at fault fails. What the engine itself refuses is not tried again. ``work``
-    must not change the rows.
+    Out of memory: the cache is cleared and the rows are halved, once. Any other failure: each row
+    alone, so that only the one at fault fails. ``work`` must not change the rows.
 
     Returns:
         For every row its result, or why there is none.
     """
-    parts = _attempt(work, rows)
-    if not isinstance(parts, Exception):
-        return list(parts)
-    if isinstance(parts, EngineError) and len(rows) == 1:
-        return [parts]
-    if short_of_memory(parts):
-        clear_cache()
-        half = (len(rows) + 1) // 2
-        groups = [rows[:half], rows[half:]]
-    else:
-        groups = [[row] for row in rows]
-    return [one for group in groups if group for one in _last_attempt(work, group)]
+    return _each(work, rows, clear_cache, halved=False)
 
 
 def each_within(
@@ -91,16 +79,28 @@ def short_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and _NO_MEMORY in str(error)
 
 
-def _last_attempt(
-    work: Callable[[Sequence[In]], Sequence[Out]], rows: Sequence[In]
-) -> Sequence[Out | EngineError]:
-    result = _attempt(work, rows)
-    if not isinstance(result, Exception):
-        return result
-    if isinstance(result, EngineError):
-        return [result] * len(rows)
-    cause = "out of memory" if short_of_memory(result) else type(result).__name__
-    return [ModelFailed(f"the model failed: {cause}") for _ in rows]
+def _each(
+    work: Callable[[Sequence[In]], Sequence[Out]],
+    rows: Sequence[In],
+    clear_cache: Callable[[], None],
+    halved: bool,
+) -> list[Out | EngineError]:
+    made = _attempt(work, rows)
+    if not isinstance(made, Exception):
+        return list(made)
+    if short_of_memory(made):
+        if halved:
+            return [ModelFailed("the model failed: out of memory") for _ in rows]
+        clear_cache()
+        halved = True
+        half = (len(rows) + 1) // 2
+        parts = [rows[:half], rows[half:]]
+    elif len(rows) == 1:
+        refused = isinstance(made, EngineError)
+        return [made if refused else ModelFailed(f"the model failed: {type(made).__name__}")]
+    else:
+        parts = [[row] for row in rows]
+    return [one for part in parts if part for one in _each(work, part, clear_cache, halved)]
 
 
 def _attempt(

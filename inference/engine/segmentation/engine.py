@@ -101,7 +101,7 @@ class SegmentEngine:
     def step(self) -> bool:
         """Does one call of one model; False: there was nothing to do."""
         now = self._now()
-        self._admit()
+        self._admit(now)
         self._active = [job for job in self._active if job.goes_on(now)]
         installed = self._next()
         if installed is not None:
@@ -129,12 +129,14 @@ class SegmentEngine:
         # What has waited for another model is next.
         self._active = sorted(self._active, key=lambda job: job.model == installed.name)
 
-    def _admit(self) -> None:
+    def _admit(self, now: float) -> None:
+        """Takes in as many as there is room for; whoever has left holds no place in line."""
         for job in self._line.entries():
-            if self._crowded or len(self._active) >= ACTIVE_MAX:
-                return
-            self._line.leave(job)
-            self._active.append(job)
+            if not job.goes_on(now):
+                self._line.leave(job)
+            elif not self._crowded and len(self._active) < ACTIVE_MAX:
+                self._line.leave(job)
+                self._active.append(job)
 
     def _next(self) -> Installed | None:
         """The model of the first job whose model can be used, loaded if need be."""

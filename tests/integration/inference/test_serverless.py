@@ -15,7 +15,8 @@ from deploy.local.layout import ROOT, environment_bin
 from tests.integration.inference.unit import Unit
 from tests.integration.inference.worker import environment
 
-SDK = Path(__file__).parent / "sdk"
+STAND_IN = Path(__file__).parent / "sdk_stand_in"
+SDK = os.environ.get("ATELIER_RUNPOD_SDK", "")
 PAGE = ROOT / "docs" / "serverless.md"
 
 
@@ -67,15 +68,28 @@ async def test_an_engine_that_cannot_be_made_is_none_that_is_loading(unit: Unit)
     assert "--test_input" in log
 
 
-async def test_with_the_sdk_its_own_test_mode_runs_the_job(unit: Unit) -> None:
-    path = f"{SDK}:{ROOT}"
+@pytest.mark.parametrize(
+    "sdk",
+    [
+        STAND_IN,
+        pytest.param(SDK, marks=pytest.mark.skipif(not SDK, reason="ATELIER_RUNPOD_SDK is unset")),
+    ],
+    ids=["stand-in", "real"],
+)
+async def test_with_the_sdk_its_own_test_mode_runs_the_job(unit: Unit, sdk: Path | str) -> None:
+    path = f"{ROOT}:{sdk}"
     drawn, refused = await asyncio.gather(
         try_out(unit, {"prompt": "a mug", "steps": 2}, PYTHONPATH=path),
         try_out(unit, {"prompt": "a mug", "steps": 2.5}, PYTHONPATH=path),
     )
     status, lines, log = drawn
     assert status == 0, log
-    assert '"image": {"png"' in lines[-1]
+    assert "Job result: {'output': {'image': {'png': " in "\n".join(lines)
     status, lines, _ = refused
     assert status == 1
-    assert '"reason": "INVALID_ARGUMENT", "field": "steps"' in lines[-1]
+    assert "failed with error: INVALID_ARGUMENT: steps: must be a whole number" in lines[-1]
+
+
+async def test_without_its_settings_it_says_which(unit: Unit) -> None:
+    status, _, log = await try_out(unit, {"prompt": "a mug"}, ATELIER_DEFAULT_MODEL="")
+    assert (status, log.splitlines()[-1]) == (2, "ATELIER_DEFAULT_MODEL must be set")

@@ -10,7 +10,8 @@ import io
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,27 @@ def allocator(bench: Bench) -> dict[str, Any]:
     return {"rows": said, "cleared": len(cleared), "others": others}
 
 
+def parting(bench: Bench) -> dict[str, Any]:
+    """Batches with every set of rows that raise, of which memory holds half at once or all."""
+    wrong = []
+    for count, fitting in ((1, 1), (2, 1), (3, 2), (5, 3), (5, 5)):
+        rows = range(count)
+        for bad in (set(some) for size in range(count + 1) for some in combinations(rows, size)):
+
+            def work(part: Sequence[int], bad: set[int] = bad, most: int = fitting) -> list[int]:
+                if len(part) > most:
+                    raise MemoryError
+                if bad & set(part):
+                    raise ValueError("this row")
+                return [row * 10 for row in part]
+
+            made = recovery.each(work, list(rows), lambda: None)
+            said = ["ModelFailed" if row in bad else row * 10 for row in rows]
+            if [one if isinstance(one, int) else type(one).__name__ for one in made] != said:
+                wrong.append([count, fitting, sorted(bad)])
+    return {"wrong": wrong}
+
+
 def refusing(bench: Bench) -> dict[str, Any]:
     engine = bench.engine(waiting_max=2)
     bench.run(engine, {"steps": 1})
@@ -318,6 +340,7 @@ CHECKS = (
     failing,
     memory,
     allocator,
+    parting,
     refusing,
     dropping,
     broken,

@@ -11,6 +11,8 @@ from typing import Any
 
 from inference.adapters import hosting
 from inference.adapters.in_process import InProcess
+from inference.adapters.segment_in_process import SegmenterInProcess
+from inference.adapters.serverless import Handler
 from inference.engine import opening
 from inference.engine.errors import EngineError
 from inference.engine.models.model import Model
@@ -46,14 +48,17 @@ async def _hanging(options: Options) -> dict[str, Any]:
 
     async with InProcess(options) as engine:
         await engine.opened()
+        handler = Handler(engine, SegmenterInProcess(options.models), lambda *_: None)
         found: dict[str, Any] = {
             "before": await _end(engine, steps=2),
             "revived_while_alive": [await engine.revive(), told.is_set()],
+            "refused": await handler.handle({"input": {"steps": 0.5}}),
         }
         with replaced(Model, "predict", hang), replaced(profile, "STALL_SECONDS", 0.5):
             found["under"] = await _end(engine, steps=2)
             found["models"] = await engine.models()
             found["later"] = await _end(engine, steps=2)
+            found["job"] = await handler.handle({"input": {"prompt": "a mug"}})
             found["revived"] = await engine.revive()
             await asyncio.wait_for(told.wait(), 60)
             go_on.set()

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from inference.engine.segmentation.engine import SegmentEngine
+from inference.engine.segmentation.engine import ACTIVE_MAX, SegmentEngine
 from inference.engine.segmentation.registry import Segmenters
 from inference.engine.segmentation.request import SegmentRequest
 from tests.unit.inference import segment_limit_checks, segment_shelf_checks, tiny_sam3
@@ -242,6 +242,31 @@ def leaving(bench: Bench) -> dict[str, Any]:
     }
 
 
+def leaving_the_line(bench: Bench) -> dict[str, Any]:
+    """A line full of callers that have gone, behind as many as may be worked for at once."""
+    engine = bench.engine(waiting_max=ACTIVE_MAX)
+    heard = [Heard() for _ in range(ACTIVE_MAX)]
+    for seed, one in enumerate(heard):
+        engine.submit(request(seed, "wall", "floor"), one)
+    engine.step()
+    gone = [Heard(leaves=True) for _ in range(ACTIVE_MAX)]
+    for one in gone:
+        engine.submit(request(1), one)
+    full = refused(engine, request(1))
+    engine.step()
+    last = Heard()
+    engine.submit(request(1), last)
+    busy = not any(one.said for one in heard)
+    while engine.step():
+        pass
+    return {
+        "full": full["reason"],
+        "busy": busy,
+        "gone": sorted({one.outcome for one in gone}),
+        "answered": [last.outcome, *{one.outcome for one in heard}],
+    }
+
+
 def answering(bench: Bench) -> dict[str, Any]:
     """What an answer holds, and how thresholds bound it."""
     engine = bench.engine()
@@ -299,6 +324,7 @@ CHECKS = (
     evicting,
     failing,
     leaving,
+    leaving_the_line,
     memory,
     reference,
     refusing,

@@ -65,6 +65,10 @@ def test_a_full_line_refuses_and_says_when_to_come_back(found: dict[str, Any]) -
     assert refusal["retry_after_seconds"] == pytest.approx(2 * 12 * 0.5)
 
 
+def test_a_row_fails_alone_although_memory_was_short_as_well(found: dict[str, Any]) -> None:
+    assert found["parting"]["wrong"] == []
+
+
 def test_pictures_of_waiting_rows_are_bounded_in_bytes(found: dict[str, Any]) -> None:
     assert found["refusing"]["pictures"]["reason"] == "OVERLOADED"
     assert found["refusing"]["words"] == {}

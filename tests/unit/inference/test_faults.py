@@ -109,7 +109,15 @@ def test_an_engine_that_hangs_ends_its_process_and_one_that_lives_does_not(
     found: dict[str, Any],
 ) -> None:
     seen = found["in_process"]["hanging"]  # there, the signal to end came
-    assert seen["revived_while_alive"] == [False, False]
+    assert seen["revived_while_alive"] == [True, False]
+
+
+def test_a_serverless_worker_whose_engine_hangs_asks_to_be_replaced(found: dict[str, Any]) -> None:
+    seen = found["in_process"]["hanging"]
+    assert seen["job"]["reason"] == "MODEL_FAILED"
+    assert seen["job"]["refresh_worker"]
+    assert seen["refused"]["reason"] == "INVALID_ARGUMENT"
+    assert "refresh_worker" not in seen["refused"]
 
 
 def test_an_engine_that_has_ended_in_this_process_says_so(found: dict[str, Any]) -> None:

@@ -147,6 +147,27 @@ async def test_whoever_waits_for_one_that_hangs_or_has_ended_is_told(
     thread.close()
 
 
+async def test_one_that_fails_again_and_again_at_what_it_could_do_is_given_up_with_its_process(
+    signals: Iterator[list[int]],
+) -> None:
+    (sent,) = signals
+    thread = EngineThread("engine", Engine)
+    thread.start()
+    await thread.opened()
+    never_worked = [await thread.revive() for _ in range(2 * hosting.FAULTS_MAX)]
+    assert never_worked == [True] * len(never_worked)
+    for _ in range(2):
+        thread.worked()
+        for _ in range(hosting.FAULTS_MAX - 1):
+            await thread.revive()
+    assert not thread.lost
+    assert sent == []
+    await thread.revive()
+    assert thread.lost
+    assert sent == [hosting.signal.SIGTERM]
+    thread.close()
+
+
 async def test_an_answer_is_given_as_soon_as_it_is_said() -> None:
     thread = EngineThread("engine", Engine)
     thread.start()

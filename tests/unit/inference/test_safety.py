@@ -7,6 +7,7 @@ import base64
 import io
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,6 +136,30 @@ async def test_an_external_check_that_stumbles_once_is_asked_again(moderator: Mo
     async with External(moderator.url) as external:
         assert (await external.judge(DARK, "a mug")).allowed
     assert [one["prompt"] for one in moderator.asked] == ["a mug", "a mug"]
+
+
+@pytest.mark.parametrize("part", [b" ", b" " * 65_536], ids=["drips", "floods"])
+async def test_an_answer_without_an_end_is_a_failed_check(part: bytes) -> None:
+    """A server that sends parts until the client leaves: a byte now and then, or all it can."""
+    sent = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"%x\r\n%s\r\n" % (len(part), part))
+            sent += len(part)
+            await asyncio.sleep(0.01)
+            with suppress(ConnectionError):
+                await writer.drain()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with External(url, answer_seconds=0.2) as external, asyncio.timeout(30):
+            with pytest.raises(CheckFailed, match=r"too long|TimeoutError"):
+                await external.judge(DARK, "a mug")
+    assert sent < 16 << 20
 
 
 async def test_an_external_check_that_is_away_is_a_failed_check() -> None:

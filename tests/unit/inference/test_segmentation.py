@@ -54,6 +54,12 @@ def test_who_leaves_is_told_so_and_nobody_else(found: dict[str, Any]) -> None:
     assert found["leaving"]["outcomes"] == ["MASKS", "CANCELED"]
 
 
+def test_callers_that_have_gone_hold_no_place_in_line(found: dict[str, Any]) -> None:
+    seen = found["leaving_the_line"]
+    assert [seen["full"], seen["busy"], seen["gone"]] == ["OVERLOADED", True, ["CANCELED"]]
+    assert seen["answered"] == ["MASKS", "MASKS"]
+
+
 def test_a_picture_that_nobody_waits_for_is_not_looked_at(found: dict[str, Any]) -> None:
     assert found["leaving"]["looked"] == 1
 

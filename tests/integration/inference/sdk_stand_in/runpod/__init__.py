@@ -1,6 +1,7 @@
-"""As much of RunPod's SDK as its local test mode: one job, handled and printed, and its exit.
+"""What a worker needs of RunPod's SDK in its local test mode, with the words of version 1.12.
 
-The SDK itself brings dozens of packages along; the worker was tried with it by hand.
+The SDK itself brings dozens of packages along. Where ATELIER_RUNPOD_SDK names the folder that it was
+installed in, the tests run with it too.
 """
 
 from __future__ import annotations
@@ -28,5 +29,8 @@ class serverless:  # noqa: N801  # a module of the SDK
             return await handle(job)
 
         output = asyncio.run(run())
-        print(f"INFO   | local_test | Run result: {json.dumps(output)}")
-        sys.exit(int("error" in output))
+        if error := output.pop("error", None):
+            print(f"ERROR  | Job local_test failed with error: {error}")
+            sys.exit(1)
+        print(f"INFO   | Job result: {({'output': output})}")
+        sys.exit(0)
