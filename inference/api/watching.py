@@ -13,12 +13,14 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Protocol
 
+from inference.engine.loop import LOAD_SECONDS_MAX
 from kit.process import cancel
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-STILL_SECONDS_MAX = 300.0
+# Of an engine that answers: one that hangs, or whose load does, no longer answers before that.
+STILL_SECONDS_MAX = LOAD_SECONDS_MAX + 60.0
 TRY_AGAIN_SECONDS, TRY_AGAIN_SECONDS_MAX = 0.2, 30.0
 
 
@@ -83,13 +85,21 @@ class Watch:
 
     async def _while_ready(self) -> None:
         """Returns when the engine does not answer, or fails a trial."""
-        while await self._engine.look() is not None:
+        while await self._looked() is not None:
             if self._doubted.is_set():
                 if not await self._tried():
                     return
                 continue
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._doubted.wait(), LOOK_SECONDS)
+
+    async def _looked(self) -> object | None:
+        """What the engine says, asked once more where it does not answer.
+
+        To start it anew costs every row in flight, and on a busy machine one ping may be late.
+        """
+        seen = await self._engine.look()
+        return seen if seen is not None else await self._engine.look()
 
     async def _tried(self) -> bool:
         """Tries the engine where it answers; whether it passed."""
@@ -113,7 +123,7 @@ class Watch:
                 await asyncio.wait({trial}, timeout=LOOK_SECONDS)
                 if trial.done():
                     return trial.result()
-                last, seen = seen, await self._engine.look()
+                last, seen = seen, await self._looked()
                 if seen is None:
                     return False
                 if seen != last:

@@ -37,6 +37,7 @@ class Engine:
         self.failure: EngineError | None = None
         self.trials: list[str] = []
         self.looks = 0
+        self.unheard: set[int] = set()  # looks that get no answer
         self.revivals = 0
         self.steps_each_look = 0
         self.draws = asyncio.Event()
@@ -46,6 +47,8 @@ class Engine:
         self.looks += 1
         told = self.told["sdxl"]
         self.told["sdxl"] = replace(told, steps=told.steps + self.steps_each_look)
+        if self.looks in self.unheard:
+            return None
         return dict(self.told) if self.answers else None
 
     async def revive(self) -> bool:
@@ -142,6 +145,21 @@ async def test_an_engine_that_goes_away_is_noticed_and_welcomed_back(ready: Watc
     assert ready.engine.revivals >= 1
     ready.engine.answers = True
     assert await ready.next() is True
+
+
+async def test_a_ping_that_was_late_is_sent_again_before_an_engine_is_started_anew(
+    ready: Watched,
+) -> None:
+    before = ready.engine.revivals
+    ready.engine.unheard = {ready.engine.looks + 2, ready.engine.looks + 5}
+    await ready.looked(10)
+    ready.engine.draws.clear()
+    ready.readiness.heard("sdxl", ModelFailed("broken"))
+    await ready.tried()
+    ready.engine.unheard = {ready.engine.looks + 2}
+    await ready.looked(5)
+    ready.engine.draws.set()
+    assert (ready.engine.revivals, ready.told.qsize()) == (before, 0)
 
 
 async def test_a_failed_request_is_followed_by_a_trial_that_decides(ready: Watched) -> None:
