@@ -7,9 +7,12 @@ pytest 9.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+import pytest
+from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
@@ -32,12 +35,32 @@ LONG = (
 
 
 class Lanes(LoadScopeScheduling):
-    """Hands out whole groups of tests, the longest first and then the largest."""
+    """Hands out whole groups of tests, the longest first and then the largest.
+
+    A test that took its lane down with it, as one does that hangs, is not handed out again.
+    """
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        super().__init__(config, log)
+        self._fatal: set[str] = set()
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        units = self.assigned_work[node].values()
+        undone = (test for unit in units for test, done in unit.items() if not done)
+        self._fatal |= set(itertools.islice(undone, 1))
+        return super().remove_node(node)
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
+        for name, unit in list(self.workqueue.items()):
+            unit.update(dict.fromkeys(self._fatal & unit.keys(), True))
+            if all(unit.values()):
+                del self.workqueue[name]
+        if not self.workqueue:
+            node.shutdown()
+            return
         self.workqueue.move_to_end(first_of(self.workqueue), last=False)
         super()._assign_work_unit(node)
 
