@@ -109,6 +109,7 @@ class Registry:
         place = self._place(self._default)
         place.loading = True
         self._begin(self._default, place)
+        self._begun(place)
 
     @property
     def stalled(self) -> bool:

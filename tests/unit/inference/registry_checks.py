@@ -115,6 +115,17 @@ def on_demand(bench: Bench) -> dict[str, Any]:
     }
 
 
+def preloaded(bench: Bench) -> dict[str, Any]:
+    """The default model is loaded before the first row; another is loaded when it is asked for."""
+    house = House(bench)
+    house.registry.preload()
+    rows = [house.submit(name) for name in ("a", "b")]
+    for _ in range(10):
+        house.engine.step()
+        house.finish_loading()
+    return {"outcomes": [row.picture is not None for row in rows], "loads": house.loads}
+
+
 def making_room(bench: Bench) -> dict[str, Any]:
     """Two fit: the one least recently used goes, and comes back when asked for."""
     house = House(bench)
@@ -420,6 +431,7 @@ def hung_in_its_files(bench: Bench) -> dict[str, Any]:
 
 
 CHECKS = (
+    preloaded,
     on_demand,
     making_room,
     in_use,

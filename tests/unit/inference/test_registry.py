@@ -94,6 +94,12 @@ def test_an_adapter_is_read_while_others_are_sampled(found: dict[str, Any]) -> N
     assert seen["outcomes"] == ["PICTURE", "PICTURE", "MODEL_FAILED"]
 
 
+def test_others_are_loaded_beside_a_model_that_was_loaded_at_the_start(
+    found: dict[str, Any],
+) -> None:
+    assert found["preloaded"] == {"outcomes": [True, True], "loads": ["a", "b"]}
+
+
 def test_an_adapter_takes_the_room_of_models_that_nobody_uses_or_waits(
     found: dict[str, Any],
 ) -> None:
