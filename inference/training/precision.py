@@ -25,8 +25,8 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 def _cpu_gains() -> bool:
     """Measured where there are instructions for it, which tell little.
 
-    Without them bfloat16 is emulated: a product ran at 0.8 instead of 71 GFLOP/s. With those of AVX-512
-    one ran at 96 instead of 118, and the text stage at half the rate.
+    Without them bfloat16 is emulated: a product ran at 0.8 instead of 71 GFLOP/s. With those of
+    AVX-512 one ran at 96 instead of 118, and the text stage at half the rate.
     """
     able = torch.cpu.get_capabilities()
     if not (able.get("avx512_bf16") or able.get("amx_bf16")):

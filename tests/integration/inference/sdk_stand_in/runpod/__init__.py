@@ -1,7 +1,7 @@
 """What a worker needs of RunPod's SDK in its local test mode, with the words of version 1.12.
 
-The SDK itself brings dozens of packages along. Where ATELIER_RUNPOD_SDK names the folder that it was
-installed in, the tests run with it too.
+The SDK itself brings dozens of packages along. Where ATELIER_RUNPOD_SDK names the folder that it
+was installed in, the tests run with it too.
 """
 
 from __future__ import annotations
@@ -32,5 +32,5 @@ class serverless:  # noqa: N801  # a module of the SDK
         if error := output.pop("error", None):
             print(f"ERROR  | Job local_test failed with error: {error}")
             sys.exit(1)
-        print(f"INFO   | Job result: {({'output': output})}")
+        print(f"INFO   | Job result: { ({'output': output}) }")
         sys.exit(0)
