@@ -141,7 +141,8 @@ def _starts_at_once(plan: dict[str, Any], played: dict[str, Any], number: int) -
     calls = _of_shape(plan, played, _shape(plan, number))
     later = [call for call in calls if call["tick"] >= row["at"]]
     mates = {seed for call in later if call["tick"] == later[0]["tick"] for seed in call["seeds"]}
-    if number in mates or row["leaves_after"] == 0:
+    out_of_time = played["rows"][number - 1]["outcome"] == "TIMEOUT"  # in another shape's turn
+    if number in mates or row["leaves_after"] == 0 or out_of_time:
         return
     earlier = [call["tick"] for call in calls if call["tick"] < row["at"]]
     before = {
