@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from inference.engine.sampling.engine import Engine
 from inference.engine.sampling.profile import Profile
 from inference.engine.sampling.registry import Installed, Registry
 from tests.unit.inference import material_checks, tiny, tiny_kin
-from tests.unit.inference.engine_bench import BYTES_MAX, Heard, Spied, now, request
+from tests.unit.inference.engine_bench import BYTES_MAX, Heard, Spied, request
 
 STEP_SECONDS = {"tiny": 1.0, "flux": 7.0}  # predicted, of one row's step
 LATE_SECONDS = 0.5  # less than any step takes
+IDLE_SECONDS = 0.3  # between looks at what waits
 ADAPTERS = ("blue", "red")
 ADAPTERS_BYTES = 4_000  # one of the two fits
 PICTURE, MASK = material_checks.picture(), material_checks.mask()
@@ -47,6 +49,18 @@ def asked(mode: str, seed: int) -> dict[str, Any]:
     return MODES[mode] | worn
 
 
+ALONE = {
+    "rows_max": 4,
+    "waiting_max": 4,
+    "memory": 0,
+    "both_fit": True,
+    "load_ticks": 0,
+    "preloaded": False,
+    "rows": [],
+}
+TICKS_MAX = 1_000  # of a play; of those that end by themselves none has a tenth
+
+
 class Player:
     """Two models, and a loop of its own for every plan."""
 
@@ -64,9 +78,10 @@ class Player:
 
         Args:
             plan: ``rows_max``, ``waiting_max``, ``memory`` (rows that fit into a call, 0: all),
-                ``both_fit`` (into the memory of all models) and ``rows``: ``mode``, ``steps``,
-                ``at`` (steps of the loop before it arrives), ``leaves_after`` (steps) and
-                ``fault``.
+                ``both_fit`` (into the memory of all models), ``load_ticks`` (steps of the loop that
+                a load takes beside it), ``preloaded`` (whether the default model is there at the
+                start) and ``rows``: ``mode``, ``steps``, ``at`` (steps of the loop before it
+                arrives), ``leaves_after`` (steps) and ``fault``.
         """
         return _Play(self, plan).run()
 
@@ -74,8 +89,7 @@ class Player:
         """The latents that such a row ends with when nobody else is there."""
         key = (mode, steps, seed)
         if key not in self.alone:
-            plan = {"rows_max": 4, "waiting_max": 4, "memory": 0, "both_fit": True, "rows": []}
-            play = _Play(self, plan)
+            play = _Play(self, ALONE)
             play.engine.submit(request(seed=seed, steps=steps, **asked(mode, seed)), Heard())
             while play.engine.step():
                 pass
@@ -101,7 +115,6 @@ class _Play:
         self.player, self.plan = player, plan
         self.now, self.tick = 0.0, 0
         self.calls: list[dict[str, Any]] = []
-        self.loads: list[str] = []
         for name, model in player.models.items():
             model.reset()
             model.before = lambda seeds, name=name: self.before(name, seeds)
@@ -112,18 +125,42 @@ class _Play:
         profiles = {name: Profile(most, seconds) for name, seconds in STEP_SECONDS.items()}
 
         def load(path: Path) -> Installed:
-            self.loads.append(path.name)
             player.models[path.name].wardrobe.keep_only([])
             return Installed(player.models[path.name], profiles[path.name])
 
         self.room = BYTES_MAX if plan["both_fit"] else player.room_for_one
-        self.registry = Registry(root, "tiny", load, self.room, lambda: self.now, now)
+        self.registry = Registry(root, "tiny", load, self.room, lambda: self.now, self.beside)
         self.engine = Engine(self.registry, plan["waiting_max"], clock=lambda: self.now)
+        self.begun = 0
+        self.pending: list[tuple[int, Callable[[], None]]] = []
+        if plan["preloaded"]:
+            self.registry.preload()
 
     @property
     def rows(self) -> list[tuple[int, dict[str, Any]]]:
         """By seed, which also tells them apart."""
         return list(enumerate(self.plan["rows"], 1))
+
+    def beside(self, work: Callable[[], None]) -> None:
+        """Does a load, of a model or an adapter, after as many ticks as it takes."""
+        self.begun += 1
+        if self.plan["load_ticks"]:
+            self.pending.append((self.tick + self.plan["load_ticks"], work))
+        else:
+            work()
+
+    def finish_loading(self) -> None:
+        for due, work in [each for each in self.pending if each[0] <= self.tick]:
+            self.pending.remove((due, work))
+            work()
+
+    def may_start(self, row: dict[str, Any]) -> bool:
+        """Whether a row that arrives now waits for nobody and no load."""
+        if len(self.engine._line):
+            return False
+        if not self.plan["load_ticks"]:
+            return True
+        return row["mode"] != "lora" and bool(self.registry.seen(MODES[row["mode"]]["model"]))
 
     def before(self, model: str, seeds: list[int]) -> None:
         """Called before every call of a denoiser; a faulty one raises."""
@@ -149,10 +186,11 @@ class _Play:
         waiting, active, excess = 0, 0, 0
         last = max((row["at"] for _, row in self.rows), default=0)
         going = True
-        while going or self.tick <= last:
+        while (going or self.tick <= last or len(self.engine._line)) and self.tick < TICKS_MAX:
+            self.finish_loading()
             for number, row in self.rows:
                 if row["at"] == self.tick:
-                    ready[number] = not len(self.engine._line)
+                    ready[number] = self.may_start(row)
                     full[number] = len(self.engine._line) == self.plan["waiting_max"]
                     heard[number] = self.arrive(number, row)
             waiting = max(waiting, len(self.engine._line))
@@ -174,22 +212,24 @@ class _Play:
             "excess": excess,
             "left": len(self.engine._line) + len(self.engine._active),
             "calls": self.calls,
-            "loads": self.loads,
+            "begun": self.begun,
         }
 
     def bytes_held(self) -> int:
-        """Of models and adapters, those that are worn and forgotten too."""
+        """Of models and adapters: those being loaded, and those worn and forgotten, too."""
+        coming = sum(place.wanted for place in self.registry._places.values() if place.loading)
         loaded = [place.loaded for place in self.registry._places.values() if place.loaded]
         adapters = {
             one.adapter for rows in self.engine._active.values() for row in rows for one in row.worn
         }
         known = {one for each in loaded for one in each.model.wardrobe._loaded.values()}
         forgotten = sum(one.size_bytes for one in adapters - known)
-        return sum(each.model.size_bytes for each in loaded) + forgotten
+        coming += sum(each.model.wardrobe.coming_bytes for each in loaded)
+        return sum(each.model.size_bytes for each in loaded) + coming + forgotten
 
     def cost(self, called: int) -> float:
         calls = self.calls[called:]
-        return STEP_SECONDS[calls[0]["model"]] * len(calls[0]["seeds"]) if calls else 0.0
+        return STEP_SECONDS[calls[0]["model"]] * len(calls[0]["seeds"]) if calls else IDLE_SECONDS
 
     def arrive(self, number: int, row: dict[str, Any]) -> Heard | str:
         heard = Leaving(row["leaves_after"], raises=row["fault"] == "watch")

@@ -41,6 +41,8 @@ PLANS = st.fixed_dictionaries(
         "waiting_max": st.integers(1, 6),
         "memory": st.sampled_from([0, 0, 0, 2, 3]),
         "both_fit": st.sampled_from([True, True, False]),
+        "load_ticks": st.sampled_from([0, 0, 1, 3]),
+        "preloaded": st.booleans(),
         "rows": st.lists(ROWS, min_size=1, max_size=8),
     }
 )
@@ -171,4 +173,5 @@ def _bounded(plan: dict[str, Any], played: dict[str, Any]) -> None:
     assert played["excess"] <= 0
     assert all(told["full"] for told in played["rows"] if told["outcome"] == "OVERLOADED")
     arrivals = max(row["at"] for row in plan["rows"]) + 1
-    assert played["ticks"] <= arrivals + sum(row["steps"] for row in plan["rows"]) + 1
+    loading = played["begun"] * (plan["load_ticks"] + 1)
+    assert played["ticks"] <= arrivals + sum(row["steps"] for row in plan["rows"]) + loading + 1
