@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from inference.training.parallel import add_up, rank, size
 from inference.training.precision import has_fast_bfloat16
 
 # Coefficients per Newton-Schulz step as in Polar Express (Amsel et al. 2025), first four of them.
@@ -17,6 +18,7 @@ _STEPS = (
     (3.9096, -2.8234, 0.5250),
     (3.2856, -2.4153, 0.4853),
 )
+_WIDE = 1.5  # columns to a row, from where the detour over the square matrix pays
 _ADAMW_RMS = 0.2  # update size matched to AdamW's, so that learning rates compare
 
 
@@ -36,25 +38,46 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002
-        """One update; same-shaped tensors are orthogonalised together."""
+        """One update; processes that train together share the work."""
         for group in self.param_groups:
-            by_shape: dict[tuple[int, ...], list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                mean = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                update = parameter.grad.lerp(mean, group["momentum"])
-                update = update.reshape(parameter.shape[0], -1)
-                by_shape[tuple(update.shape)].append((parameter, update))
-            for (rows, columns), pairs in by_shape.items():
-                size = _ADAMW_RMS * max(rows, columns) ** 0.5
-                steps = orthogonalise(torch.stack([update for _, update in pairs])) * size
-                for (parameter, _), change in zip(pairs, steps, strict=True):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(change.reshape(parameter.shape), alpha=-group["lr"])
+            parameters = [one for one in group["params"] if one.grad is not None]
+            changes = _orthogonal([self._update(one, group["momentum"]) for one in parameters])
+            for parameter, change in zip(parameters, changes, strict=True):
+                size = _ADAMW_RMS * max(change.shape) ** 0.5
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(change.reshape(parameter.shape), alpha=-group["lr"] * size)
+
+    def _update(self, parameter: nn.Parameter, momentum: float) -> Tensor:
+        """Nesterov's, as a matrix."""
+        state = self.state[parameter]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(parameter)
+        mean = state["momentum"].lerp_(parameter.grad, 1 - momentum)
+        return parameter.grad.lerp(mean, momentum).reshape(parameter.shape[0], -1)
+
+
+def _orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """Every matrix made orthogonal; those of one shape together, some by each process."""
+    loads = [0.0] * size()
+    shares: dict[torch.Size, list[int]] = defaultdict(list)
+    for at in sorted(range(len(matrices)), key=lambda at: -_work(matrices[at])):
+        lightest = loads.index(min(loads))
+        loads[lightest] += _work(matrices[at])
+        if lightest == rank():
+            shares[matrices[at].shape].append(at)
+    made = [torch.zeros_like(matrix) for matrix in matrices]
+    for share in shares.values():
+        together = orthogonalise(torch.stack([matrices[at] for at in share]))
+        for at, matrix in zip(share, together, strict=True):
+            made[at] = matrix
+    add_up(made)
+    return made
+
+
+def _work(matrix: Tensor) -> float:
+    """What it costs to make a matrix orthogonal, in multiplications."""
+    rows, columns = sorted(matrix.shape)
+    return 2.0 * rows**2 * (columns + 6 * rows)
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
@@ -64,7 +87,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     if tall:
         x = x.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) * 1.02 + 1e-7)
-    if x.dtype == torch.float32:
+    if x.dtype == torch.float32 and x.size(-1) > _WIDE * x.size(-2):
         x = _by_gram(x)
     else:
         for a, b, c in _STEPS:
@@ -79,12 +102,17 @@ def _by_gram(x: Tensor) -> Tensor:
     Squaring loses digits, which float32 has to spare and bfloat16 has not.
     """
     gram = x @ x.mT
-    product = one = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
-    for a, b, c in _STEPS:
-        factor = a * one + b * gram + c * (gram @ gram)
-        product = factor @ product
+    one = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
+    product = factor = _factor(gram, one, *_STEPS[0])
+    for coefficients in _STEPS[1:]:
         gram = factor @ gram @ factor
+        factor = _factor(gram, one, *coefficients)
+        product = factor @ product
     return product @ x
+
+
+def _factor(gram: Tensor, one: Tensor, a: float, b: float, c: float) -> Tensor:
+    return a * one + b * gram + c * (gram @ gram)
 
 
 def make_optimizers(

@@ -54,7 +54,7 @@ class Plan:
     samples: int
 
 
-PLAN = Plan("denoiser", 240_000)
+PLAN = Plan("denoiser", 200_000)
 
 
 @dataclass(frozen=True)
