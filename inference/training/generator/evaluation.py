@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -113,38 +114,50 @@ def load_pipeline(run: Run) -> tuple[StableDiffusionXLPipeline, int]:
 
 def evaluate(run: Run) -> None:
     """Scores the latest weights, prints and saves the table and the grids to look at."""
-    pipeline, seen = load_pipeline(run)
-    pipeline.to(run.device)
     folder = run.stage(STAGE)
-    gates = score(Studio(pipeline, load_judge(run), FULL_SIZES), folder)
+    if run.processes > 1:
+        with get_context("spawn").Pool(len(LANGUAGES), torch.set_num_threads, (1,)) as pool:
+            parts = pool.starmap(_judged_apart, [(run, language) for language in LANGUAGES])
+    else:
+        parts = [_judged_apart(run, language) for language in LANGUAGES]
+    pipeline, seen = load_pipeline(run)
+    gates = [*_with_gap(parts), *unjudged(pipeline.to(run.device), FULL_SIZES[0])]
     save_gates(folder / "gates.json", gates)
     print(table(gates), flush=True)
     unmet = sum(gate.is_met is False for gate in gates)
     run.mark_done(STAGE, f"{seen} samples, {unmet} gates not met")
 
 
-def score(studio: Studio, grids: Path | None = None) -> list[Gate]:
-    """All gates; `grids` is a folder for the pictures of single objects."""
-    return [*judged(studio, grids), *unjudged(studio.pipeline, studio.sizes[0])]
+def _judged_apart(run: Run, language: str) -> list[Gate]:
+    """The gates of one language, by a pipeline of their own: the two share no picture."""
+    pipeline, _ = load_pipeline(run)
+    studio = Studio(pipeline.to(run.device), load_judge(run), FULL_SIZES)
+    return _language_gates(studio, language, run.stage(STAGE))
 
 
-def judged(studio: Studio, grids: Path | None = None) -> list[Gate]:
+def judged(studio: Studio) -> list[Gate]:
     """What a judge has to see: what is drawn, in both languages."""
-    gates: list[Gate] = []
+    return _with_gap([_language_gates(studio, language) for language in LANGUAGES])
+
+
+def _language_gates(studio: Studio, language: str, grids: Path | None = None) -> list[Gate]:
+    """`grids` is a folder for the pictures of single objects."""
     ones = grid()
-    for language in LANGUAGES:
-        drawn = studio.draw(ones, language, studio.sizes[0], studio.seed(language, 0))
-        gates += _one_object_gates(drawn, language)
-        if grids is not None:
-            tile(list(drawn.pictures), columns=12, gap_px=0).save(grids / f"grid-{language}.png")
-    gates.append(_korean_gap(gates))
-    for language in LANGUAGES:
-        gates += _two_object_gates(studio, language)
-        gates.append(_held_out_gate(studio, language))
-        gates += [
-            _aspect_gate(studio, ones, order, language) for order in range(1, len(studio.sizes))
-        ]
-    return gates
+    drawn = studio.draw(ones, language, studio.sizes[0], studio.seed(language, 0))
+    if grids is not None:
+        tile(list(drawn.pictures), columns=12, gap_px=0).save(grids / f"grid-{language}.png")
+    aspects = range(1, len(studio.sizes))
+    return [
+        *_one_object_gates(drawn, language),
+        *_two_object_gates(studio, language),
+        _held_out_gate(studio, language),
+        *(_aspect_gate(studio, ones, order, language) for order in aspects),
+    ]
+
+
+def _with_gap(parts: Sequence[Sequence[Gate]]) -> list[Gate]:
+    gates = [gate for part in parts for gate in part]
+    return [*gates, _korean_gap(gates)]
 
 
 def unjudged(pipeline: StableDiffusionXLPipeline, size: Size) -> list[Gate]:
