@@ -43,9 +43,9 @@ class Muon(torch.optim.Optimizer):
             parameters = [one for one in group["params"] if one.grad is not None]
             changes = _orthogonal([self._update(one, group["momentum"]) for one in parameters])
             for parameter, change in zip(parameters, changes, strict=True):
-                size = _ADAMW_RMS * max(change.shape) ** 0.5
+                scale = _ADAMW_RMS * max(change.shape) ** 0.5
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(change.reshape(parameter.shape), alpha=-group["lr"] * size)
+                parameter.add_(change.reshape(parameter.shape), alpha=-group["lr"] * scale)
 
     def _update(self, parameter: nn.Parameter, momentum: float) -> Tensor:
         """Nesterov's, as a matrix."""

@@ -159,7 +159,7 @@ class Registry:
         found = place.loaded
         if found is None:
             place.refuse_failed(name, self._clock())
-        elif loras and not self._dressed(name, found.model, loras, in_use):
+        elif loras and not self._dressed(name, loras, in_use):
             return None
         return found
 
@@ -168,7 +168,7 @@ class Registry:
         return self._place(name).crowded
 
     def get(self, name: str) -> Installed:
-        """Returns a model that has rows in flight."""
+        """Returns a model that is loaded, as one with rows in flight is."""
         found = self._place(name).loaded
         assert found is not None, name
         return found
@@ -218,11 +218,7 @@ class Registry:
         return True
 
     def _dressed(
-        self,
-        name: str,
-        model: Model,
-        loras: Sequence[Lora],
-        in_use: Mapping[str, Collection[str]],
+        self, name: str, loras: Sequence[Lora], in_use: Mapping[str, Collection[str]]
     ) -> bool:
         """Whether a loaded model has its adapters; else has them read beside the loop.
 
@@ -230,24 +226,21 @@ class Registry:
         those that are worn; and only by one whose own can be read now, or two would take turns at
         undoing each other's.
         """
-        wardrobe, worn = model.wardrobe, in_use.get(name, ())
+        wardrobe = self.get(name).model.wardrobe
         wanted = wardrobe.missing_bytes(loras)
         if wanted and wardrobe.busy:
             return False
-        if wanted and not self._make_room_beside(name, model, loras, in_use):
+        if wanted and not self._make_room_beside(name, loras, in_use):
             self._place(name).crowded = True
             return False
-        return wardrobe.ready(loras, self._have_read, worn)
+        return wardrobe.ready(loras, self._have_read, in_use.get(name, ()))
 
     def _make_room_beside(
-        self,
-        name: str,
-        model: Model,
-        loras: Sequence[Lora],
-        in_use: Mapping[str, Collection[str]],
+        self, name: str, loras: Sequence[Lora], in_use: Mapping[str, Collection[str]]
     ) -> bool:
         """Makes room for adapters of a loaded model; False: what is in the way is in use."""
-        wardrobe, worn = model.wardrobe, in_use.get(name, ())
+        model, worn = self.get(name).model, in_use.get(name, ())
+        wardrobe = model.wardrobe
         all_bytes, staying = wardrobe.bytes_of(loras), {*in_use, name}
         if model.size_bytes - wardrobe.size_bytes + all_bytes > self._size_bytes_max:
             raise ModelFailed(f"there is no room for adapters of {all_bytes:,} bytes")

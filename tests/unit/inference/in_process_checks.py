@@ -66,6 +66,21 @@ async def _hanging(options: Options) -> dict[str, Any]:
     return found
 
 
+async def _failing(options: Options) -> list[bool]:
+    """A model that draws, then fails again and again: after which jobs to replace the worker."""
+
+    def fail(model: Model, rows: Any) -> Any:
+        raise RuntimeError("the card has gone")
+
+    async with InProcess(options) as engine:
+        handler = Handler(engine, SegmenterInProcess(options.models), lambda *_: None)
+        job = {"input": {"prompt": "a mug", "steps": 1}}
+        jobs = [await handler.handle(job)]
+        with replaced(Model, "predict", fail):
+            jobs += [await handler.handle(job) for _ in range(hosting.FAULTS_MAX)]
+    return ["refresh_worker" in each for each in jobs]
+
+
 async def _loading(bench: Bench) -> dict[str, Any]:
     """An engine whose first model's load hangs, in a copy of the model."""
     told = asyncio.Event()
@@ -107,6 +122,7 @@ def in_process(bench: Bench) -> dict[str, Any]:
     with replaced(hosting, "EXIT_SECONDS", 3_600.0), replaced(hosting, "LOOK_SECONDS", 0.2):
         return {
             "hanging": asyncio.run(_hanging(Options(folder, name))),
+            "failing": asyncio.run(_failing(Options(folder, name))),
             "loading": asyncio.run(_loading(bench)),
             "unmade": asyncio.run(_unmade(Options(folder, name, safety=MISSPELT))),
         }

@@ -41,14 +41,6 @@ MODES: dict[str, dict[str, Any]] = {
     "lora": {"model": "tiny", "scheduler": "euler_a"},  # in turn the one adapter and the other
     "flux": {"model": "flux", "guidance_scale": 2.0},
 }
-
-
-def asked(mode: str, seed: int) -> dict[str, Any]:
-    """What a row of a mode asks for."""
-    worn = {"loras": (Lora(ADAPTERS[seed % 2]),)} if mode == "lora" else {}
-    return MODES[mode] | worn
-
-
 ALONE = {
     "rows_max": 4,
     "waiting_max": 4,
@@ -58,7 +50,13 @@ ALONE = {
     "preloaded": False,
     "rows": [],
 }
-TICKS_MAX = 1_000  # of a play; of those that end by themselves none has a tenth
+TICKS_MAX = 1_000  # of a play: far more than one needs whose rows all end
+
+
+def asked(mode: str, seed: int) -> dict[str, Any]:
+    """What a row of a mode asks for."""
+    worn = {"loras": (Lora(ADAPTERS[seed % 2]),)} if mode == "lora" else {}
+    return MODES[mode] | worn
 
 
 class Player:

@@ -118,6 +118,7 @@ def test_a_serverless_worker_whose_engine_hangs_asks_to_be_replaced(found: dict[
     assert seen["job"]["refresh_worker"]
     assert seen["refused"]["reason"] == "INVALID_ARGUMENT"
     assert "refresh_worker" not in seen["refused"]
+    assert found["in_process"]["failing"] == [False, False, False, True]
 
 
 def test_an_engine_that_has_ended_in_this_process_says_so(found: dict[str, Any]) -> None:
